@@ -23,8 +23,15 @@ fn main() {
     }
     let root = required_path("CARGO_MANIFEST_DIR").join("../..");
     let out = required_path("OUT_DIR");
-    for watched in ["rust/core", "rust/sandbox", "rust/shim", "Cargo.lock", "Cargo.toml", "policies", "rust/python/build.rs"]
-    {
+    for watched in [
+        "rust/core",
+        "rust/sandbox",
+        "rust/shim",
+        "Cargo.lock",
+        "Cargo.toml",
+        "policies",
+        "rust/python/build.rs",
+    ] {
         println!("cargo::rerun-if-changed={}", root.join(watched).display());
     }
     println!("cargo::rerun-if-env-changed={TARGET_VARIABLE}");
@@ -54,7 +61,16 @@ fn build_shim(root: &Path, out: &Path) -> Result<(), String> {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
         .current_dir(root)
-        .args(["build", "--locked", "--package", PROGRAM, "--profile", "shim", "--target", &target])
+        .args([
+            "build",
+            "--locked",
+            "--package",
+            PROGRAM,
+            "--profile",
+            "shim",
+            "--target",
+            &target,
+        ])
         .arg("--target-dir")
         .arg(&target_dir)
         .env("CARGO_ENCODED_RUSTFLAGS", static_flags())
@@ -66,7 +82,9 @@ fn build_shim(root: &Path, out: &Path) -> Result<(), String> {
         let name = format!("CARGO_TARGET_{}_LINKER", target.to_uppercase().replace('-', "_"));
         cargo.env(name, "rust-lld");
     }
-    let status = cargo.status().map_err(|error| format!("cargo can't be started: {error}"))?;
+    let status = cargo
+        .status()
+        .map_err(|error| format!("cargo can't be started: {error}"))?;
     if !status.success() {
         return Err(format!("cargo build for {target} ended with {status}"));
     }
@@ -96,7 +114,9 @@ fn shim_target() -> Result<String, String> {
     if has_standard_library(&musl) {
         return Ok(musl);
     }
-    Err(format!("there is no static C library (libc.a) and no Rust library for {musl}; run `rustup target add {musl}`"))
+    Err(format!(
+        "there is no static C library (libc.a) and no Rust library for {musl}; run `rustup target add {musl}`"
+    ))
 }
 
 fn musl_target(target: &str) -> String {
@@ -107,16 +127,22 @@ fn musl_target(target: &str) -> String {
 /// zig's does not know any, and with it `+crt-static` would yield a dynamic program without a word.
 fn has_static_libc() -> bool {
     let compiler = env::var_os("CC").unwrap_or_else(|| "cc".into());
-    Command::new(compiler).arg("-print-file-name=libc.a").output().is_ok_and(|output| {
-        output.status.success() && Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_absolute()
-    })
+    Command::new(compiler)
+        .arg("-print-file-name=libc.a")
+        .output()
+        .is_ok_and(|output| {
+            output.status.success() && Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_absolute()
+        })
 }
 
 fn has_standard_library(target: &str) -> bool {
     let compiler = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    Command::new(compiler).args(["--print", "target-libdir", "--target", target]).output().is_ok_and(|output| {
-        output.status.success() && Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir()
-    })
+    Command::new(compiler)
+        .args(["--print", "target-libdir", "--target", target])
+        .output()
+        .is_ok_and(|output| {
+            output.status.success() && Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir()
+        })
 }
 
 /// The outer build's flags and `+crt-static`, in Cargo's form (separated by the unit separator).
@@ -137,11 +163,20 @@ fn has_interpreter(elf: &[u8]) -> Result<bool, String> {
         return Err("the result is no 64-bit little-endian ELF program".into());
     }
     let number = |offset: usize, length: usize| -> Result<u64, String> {
-        let bytes = elf.get(offset..offset + length).ok_or("the program's headers are cut short")?;
-        Ok(bytes.iter().rev().fold(0, |value, byte| (value << 8) | u64::from(*byte)))
+        let bytes = elf
+            .get(offset..offset + length)
+            .ok_or("the program's headers are cut short")?;
+        Ok(bytes
+            .iter()
+            .rev()
+            .fold(0, |value, byte| (value << 8) | u64::from(*byte)))
     };
     let index = |value: u64| usize::try_from(value).map_err(|error| error.to_string());
-    let (table, size, count) = (index(number(32, 8)?)?, index(number(54, 2)?)?, index(number(56, 2)?)?);
+    let (table, size, count) = (
+        index(number(32, 8)?)?,
+        index(number(54, 2)?)?,
+        index(number(56, 2)?)?,
+    );
     for entry in 0..count {
         if number(table + entry * size, 4)? == PT_INTERP {
             return Ok(true);
