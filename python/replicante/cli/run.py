@@ -1,0 +1,78 @@
+"""`replicante run`: from a command line to the shim, with nothing imported that a plain start does not need."""
+
+from __future__ import annotations
+
+import sys
+
+from replicante.cli import exit_codes
+from replicante.cli.run_options import UsageError, help_text, parse
+from replicante.errors import LaunchError, PolicyError
+from replicante.sandbox.consent import ConsentError
+from replicante.sandbox.start import StartOptions, start
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the command line of `run`; returns only when nothing was started.
+
+    Args:
+        arguments: what stands after `run`.
+
+    Returns:
+        One of run's own exit codes, or 0 after `--help`.
+    """
+    try:
+        parsed = parse(arguments)
+    except UsageError as error:
+        return refuse(str(error), exit_codes.RUN_NOT_SET_UP)
+    if "help" in parsed.switches:
+        sys.stdout.write(help_text())
+        return exit_codes.GOOD
+    if not parsed.command:
+        return refuse("no command is given; write it after `--`, as in `replicante run -- ls`", exit_codes.RUN_NOT_SET_UP)
+    options = StartOptions(
+        policy=parsed.values.get("policy"),
+        workspace=parsed.values.get("workspace"),
+        settings=parsed.settings,
+        no_weaker="no-weaker" in parsed.switches,
+        explain="explain" in parsed.switches,
+        report="json" if "json" in parsed.switches else "text",
+    )
+    return launch(parsed.command, options)
+
+
+def launch(command: Sequence[str], options: StartOptions) -> int:
+    """Starts a command under a policy; returns an exit code of `run` only when it was not started."""
+    try:
+        start(command, options)
+    except PolicyError as error:
+        sys.stderr.write(rendered(error))
+        return exit_codes.RUN_POLICY_REFUSED
+    except ConsentError as error:
+        return refuse(described(error), exit_codes.RUN_CONSENT_NEEDED)
+    except LaunchError as error:
+        return refuse(described(error), exit_codes.RUN_NOT_SET_UP)
+    except OSError as error:
+        return refuse(f"{error.filename or 'the sandbox'}: {error.strerror}", exit_codes.RUN_NOT_SET_UP)
+
+
+def described(error: LaunchError) -> str:
+    """A launch error in one line: code, what, and the one thing to do."""
+    return f"[{error.code}] {error}" + (f"; {error.help}" if error.help else "")
+
+
+def rendered(error: PolicyError) -> str:
+    """A policy error as `policy check` shows it."""
+    from replicante.cli.diagnostics_view import render_all
+
+    return render_all(error)
+
+
+def refuse(text: str, code: int) -> int:
+    """Says on standard error why nothing runs, and gives the exit code back."""
+    sys.stderr.write(f"replicante: {text}\n")
+    return code
+

@@ -1,0 +1,145 @@
+"""Compiled policies, kept so that a plain start needs no parser.
+
+An entry holds for one reference, one set of bindings and one build of Replicante, and lists every file that went
+into it with its digest. It is used only if each of these files still has that digest, and if the entry itself has
+the digest that its first line says (a torn write is a miss). The directory is the caller's alone (`state.open_state`).
+
+Form of an entry: `replicante-compiled 1 SHA256-OF-THE-REST`, then one line for the number of files, a line
+`SHA256 PATH` for each, and after them the compiled form to the end.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from hashlib import sha256
+
+from replicante.sandbox.shim import package_dir
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_MAGIC = b"replicante-compiled 1 "
+_FILE_LIMIT_BYTES = 1 << 20  # T1
+_ENTRY_LIMIT_BYTES = 64 << 20
+
+
+def cache_key(reference: str, bindings: Mapping[str, str], trusted: str) -> str:
+    """The name of an entry.
+
+    Args:
+        reference: absolute file name with its `:NAME`, or the name of a policy that ships.
+        bindings: variables; the run's identifier is left out, since it is new each time.
+        trusted: what the policy's trust rests on, so that a revoked trust finds no entry.
+    """
+    digest = sha256()
+    for part in (
+        _build_stamp(),
+        reference,
+        trusted,
+        *(f"{name}={value}" for name, value in sorted(bindings.items()) if name != "run"),
+    ):
+        encoded = os.fsencode(part)
+        digest.update(b"%d:%b" % (len(encoded), encoded))
+    return digest.hexdigest()
+
+
+def _build_stamp() -> str:
+    """What tells one build of Replicante from another: version, and times of the parts that compile a policy.
+
+    The version alone would do for releases; in a checkout the code changes under one version.
+    """
+    package = package_dir()
+    stamps: list[str] = []
+    for directory in (package, os.path.join(package, "policy")):
+        with os.scandir(directory) as entries:
+            stamps.extend(
+                f"{entry.name}:{entry.stat().st_mtime_ns}"
+                for entry in entries
+                if entry.name.endswith((".py", ".so", ".lark"))
+            )
+    return "\n".join(sorted(stamps))
+
+
+def file_sha256(path: str) -> str | None:
+    """The digest of a policy file; `None` when it can't be read as T8 demands (regular, no link, at most 1 MiB)."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        data = _read(descriptor, _FILE_LIMIT_BYTES)
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    return None if data is None else sha256(data).hexdigest()
+
+
+def _read(descriptor: int, limit_bytes: int) -> bytes | None:
+    chunks: list[bytes] = []
+    left = limit_bytes + 1
+    while left > 0:
+        chunk = os.read(descriptor, left)
+        if not chunk:
+            return b"".join(chunks)
+        chunks.append(chunk)
+        left -= len(chunk)
+    return None
+
+
+def lookup(state: str, key: str) -> bytes | None:
+    """The compiled form of an entry, if it is whole and each of its files is unchanged."""
+    try:
+        descriptor = os.open(os.path.join(state, "compiled", key), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        data = _read(descriptor, _ENTRY_LIMIT_BYTES)
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    if data is None or not data.startswith(_MAGIC):
+        return None
+    head, _, body = data.partition(b"\n")
+    if head[len(_MAGIC) :] != sha256(body).hexdigest().encode():
+        return None
+    count, _, rest = body.partition(b"\n")
+    for _index in range(int(count)):
+        line, _, rest = rest.partition(b"\n")
+        digest, _, path = line.partition(b" ")
+        if file_sha256(os.fsdecode(path)) != digest.decode():
+            return None
+    return rest
+
+
+def store(state: str, key: str, compiled: bytes, closure: Iterable[tuple[str, str]]) -> None:
+    """Keeps a compiled form. A full disk or a strange file name only means that nothing is kept.
+
+    Args:
+        state: the state directory.
+        key: of `cache_key`.
+        compiled: the compiled form.
+        closure: path and SHA-256 of every file that went into it.
+    """
+    files = [(os.fsencode(path), digest.encode()) for path, digest in closure]
+    if any(b"\n" in path for path, _ in files):
+        return
+    body = b"%d\n" % len(files) + b"".join(b"%b %b\n" % (digest, path) for path, digest in files) + compiled
+    target = os.path.join(state, "compiled", key)
+    fresh = f"{target}.{os.getpid()}.{os.urandom(4).hex()}"
+    try:
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(_MAGIC + sha256(body).hexdigest().encode() + b"\n" + body)
+            os.replace(fresh, target)
+        except OSError:
+            os.unlink(fresh)
+            raise
+    except OSError:
+        return

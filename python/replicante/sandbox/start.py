@@ -1,0 +1,120 @@
+"""From a command and its options to a launch that is ready, and to the shim.
+
+On the way of a plain start whose compiled policy is in the cache nothing of the policy language is imported.
+"""
+
+from __future__ import annotations
+
+import os
+
+from replicante.sandbox import policy_cache, state
+from replicante.sandbox.bindings import default_bindings, resolve_workspace
+from replicante.sandbox.find_policy import FoundPolicy, choose_policy, is_file_reference, operator_default, split_reference
+from replicante.sandbox.launch import Launch, Options, become_shim, prepare
+from replicante.sandbox.shim import require_supported_system
+from replicante.sandbox.trust_record import trusted_digest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import NoReturn
+
+
+class StartOptions:
+    """What the operator says about one run.
+
+    Attributes:
+        policy: a reference of T8, or `None` to look for one.
+        workspace: a directory, or `None` for the repository's top or the current directory.
+        settings: variables set by the operator.
+        no_weaker: refuse every stand-in.
+        explain: say each denial at once.
+        report: form of the report at the end, `text` or `json`.
+    """
+
+    __slots__ = ("explain", "no_weaker", "policy", "report", "settings", "workspace")
+
+    def __init__(
+        self,
+        *,
+        policy: str | None = None,
+        workspace: str | None = None,
+        settings: Mapping[str, str] | None = None,
+        no_weaker: bool = False,
+        explain: bool = False,
+        report: str = "text",
+    ) -> None:
+        self.policy = policy
+        self.workspace = workspace
+        self.settings = dict(settings or {})
+        self.no_weaker = no_weaker
+        self.explain = explain
+        self.report = report
+
+
+def start(command: Sequence[str], options: StartOptions) -> NoReturn:
+    """Replaces this process by the shim that runs `command`.
+
+    Raises:
+        PolicyError: the policy has errors.
+        ConsentError: a person must agree first.
+        LaunchError: the run can't be set up.
+    """
+    become_shim(make_ready(command, options))
+
+
+def make_ready(command: Sequence[str], options: StartOptions) -> Launch:
+    """Everything up to the shim: policy, trust, directories, launch description.
+
+    Raises:
+        PolicyError: the policy has errors.
+        ConsentError: a person must agree first.
+        LaunchError: the run can't be set up.
+    """
+    require_supported_system()
+    workspace = options.settings.get("workspace") or resolve_workspace(options.workspace)
+    bindings = default_bindings(workspace, state.new_run_id(), options.settings)
+    directory = state.open_state()
+    found = choose_policy(options.policy, workspace, state.config_path())
+    compiled = compiled_policy(found, bindings, directory)
+    launch_options = Options(no_weaker=options.no_weaker, explain=options.explain, report=options.report)
+    return prepare(command, compiled, bindings, directory, launch_options)
+
+
+def compiled_policy(found: FoundPolicy, bindings: Mapping[str, str], directory: str) -> bytes:
+    """The compiled form of the chosen policy, from the cache or made now, once a person's trust covers it.
+
+    Args:
+        found: of `choose_policy`.
+        bindings: all eight variables.
+        directory: the state directory.
+
+    Raises:
+        PolicyError: the policy has errors.
+        ConsentError: a person must agree first.
+    """
+    reference = _absolute(found.reference)
+    if found.top is None:
+        trusted = "operator"
+    else:
+        # What the proposal was compared with is part of the key: a revoked trust finds no entry.
+        trusted = trusted_digest(directory, found.top) or f"default {operator_default(state.config_path())}"
+    key = policy_cache.cache_key(reference, bindings, trusted)
+    compiled = policy_cache.lookup(directory, key)
+    if compiled is not None:
+        return compiled
+    from replicante.sandbox.compile_policy import compile_trusted
+
+    compiled, closure = compile_trusted(FoundPolicy(reference, found.top), bindings, directory)
+    # A policy that mentions `${run}` is another one each time.
+    if closure is not None:
+        policy_cache.store(directory, key, compiled, closure)
+    return compiled
+
+
+def _absolute(reference: str) -> str:
+    if not is_file_reference(reference):
+        return reference
+    file, name = split_reference(reference)
+    path = os.path.abspath(file)
+    return path if name is None else f"{path}:{name}"
