@@ -1,0 +1,127 @@
+//! Landlock: the second line under the mounts (`kernel.md` §4). Source: landlock(7); ABI 7 is Linux 6.15.
+
+use crate::error::StepError;
+use crate::view::{Node, Rights, View};
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, NetPort, PathBeneath, PathFd, Ruleset,
+    RulesetAttr, RulesetCreatedAttr, RulesetStatus, Scope,
+};
+use serde::Serialize;
+
+/// The newest level that this code was tested with.
+const NEWEST: ABI = ABI::V7;
+
+/// What Landlock is to allow: rights below paths of the sandbox, and ports to listen on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    pub paths: Vec<(String, Rights)>,
+    /// Devices and terminals also need their ioctls.
+    pub devices: Vec<String>,
+    /// `None`: binding isn't restricted here (the namespace's `ip_unprivileged_port_start` does it).
+    pub listen: Option<Vec<u16>>,
+}
+
+/// What the kernel made of the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Enforced {
+    Fully,
+    /// An older ABI: some rights are governed by the mounts alone.
+    Partly,
+    Not,
+}
+
+/// The plan that follows from a view.
+pub fn plan(view: &View, listen: Option<Vec<u16>>) -> Plan {
+    let mut plan = Plan { listen, ..Plan::default() };
+    let everything = Rights::READ.with(Rights::CHANGES);
+    for item in &view.items {
+        let path = item.path.clone();
+        match &item.node {
+            Node::Bind { rights, .. } => plan.paths.push((path, *rights)),
+            Node::Tmpfs { exec, .. } => {
+                plan.paths.push((path, if *exec { everything.with(Rights::EXECUTE) } else { everything }));
+            }
+            Node::Proc => plan.paths.push((path, Rights::READ.with(Rights::WRITE))),
+            Node::Devices => {
+                plan.paths.push((path.clone(), Rights::READ.with(Rights::WRITE)));
+                plan.paths.push((format!("{path}/shm"), everything));
+                plan.devices.push(path);
+            }
+            Node::File { .. } => plan.paths.push((path, Rights::READ)),
+            Node::Stub | Node::Link { .. } | Node::Mask { .. } => {}
+        }
+    }
+    plan
+}
+
+/// Restricts the calling thread and all that comes from it. Paths that are gone are skipped: nothing is there to allow.
+///
+/// # Errors
+/// When the kernel refuses the ruleset. Whether it enforces all of it is the result's to say, not an error.
+pub fn restrict(plan: &Plan) -> Result<Enforced, StepError> {
+    let failed = |error: &dyn std::fmt::Display| StepError::because("restrict by Landlock", "ruleset", error.to_string());
+    let mut ruleset = Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::from_all(NEWEST))
+        .and_then(|rules| rules.scope(Scope::from_all(NEWEST)))
+        .map_err(|error| failed(&error))?;
+    if plan.listen.is_some() {
+        ruleset = ruleset.handle_access(AccessNet::BindTcp).map_err(|error| failed(&error))?;
+    }
+    let mut created = ruleset.create().map_err(|error| failed(&error))?;
+    for (path, rights) in &plan.paths {
+        created = allow(created, path, access(*rights)).map_err(|error| failed(&error))?;
+    }
+    for path in &plan.devices {
+        created = allow(created, path, AccessFs::IoctlDev.into()).map_err(|error| failed(&error))?;
+    }
+    for port in plan.listen.iter().flatten() {
+        created = created.add_rule(NetPort::new(*port, AccessNet::BindTcp)).map_err(|error| failed(&error))?;
+    }
+    let status = created.restrict_self().map_err(|error| failed(&error))?;
+    Ok(match status.ruleset {
+        RulesetStatus::FullyEnforced => Enforced::Fully,
+        RulesetStatus::PartiallyEnforced => Enforced::Partly,
+        RulesetStatus::NotEnforced => Enforced::Not,
+    })
+}
+
+fn allow(
+    rules: landlock::RulesetCreated,
+    path: &str,
+    access: BitFlags<AccessFs>,
+) -> Result<landlock::RulesetCreated, landlock::RulesetError> {
+    let Ok(fd) = PathFd::new(path) else { return Ok(rules) };
+    let file = rustix::fs::fstat(&fd)
+        .is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode) != rustix::fs::FileType::Directory);
+    let access = if file { access & AccessFs::from_file(NEWEST) } else { access };
+    if access.is_empty() {
+        return Ok(rules);
+    }
+    rules.add_rule(PathBeneath::new(fd, access))
+}
+
+fn access(rights: Rights) -> BitFlags<AccessFs> {
+    let mut access = BitFlags::EMPTY;
+    if rights.has(Rights::READ) {
+        access |= AccessFs::ReadFile | AccessFs::ReadDir;
+    }
+    if rights.has(Rights::EXECUTE) {
+        access |= AccessFs::Execute;
+    }
+    if rights.has(Rights::WRITE) {
+        access |= AccessFs::WriteFile | AccessFs::Truncate;
+    }
+    if rights.has(Rights::CREATE) {
+        access |= AccessFs::MakeReg | AccessFs::MakeDir | AccessFs::MakeSym | AccessFs::MakeFifo | AccessFs::MakeSock;
+    }
+    if rights.has(Rights::DELETE) {
+        access |= AccessFs::RemoveFile | AccessFs::RemoveDir;
+    }
+    if rights.has(Rights::CREATE) && rights.has(Rights::DELETE) {
+        // Without REFER every rename between directories fails.
+        access |= AccessFs::Refer;
+    }
+    access
+}

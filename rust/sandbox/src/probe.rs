@@ -1,0 +1,90 @@
+//! What this machine can enforce, asked of the kernel and never of its version. Nothing of the agent runs here.
+
+use crate::sys::{self, Cloned};
+use landlock::{ABI, Access, AccessFs, CompatLevel, Compatible, Ruleset, RulesetAttr};
+use rustix::fs::{Access as FileAccess, access};
+use rustix::process::{WaitOptions, waitpid};
+use serde::Serialize;
+
+/// One mechanism of this machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    pub mechanism: &'static str,
+    pub present: bool,
+    /// What was found, in a few words.
+    pub found: String,
+    /// The one change that helps, where it is absent.
+    pub help: &'static str,
+}
+
+/// Probes every mechanism.
+pub fn all() -> Vec<Finding> {
+    vec![namespaces(), landlock(), seccomp(), fuse(), cgroup()]
+}
+
+fn namespaces() -> Finding {
+    let attempt = match sys::clone_sandbox() {
+        Ok(Cloned::Child) => {
+            // KERNEL: where AppArmor restricts user namespaces, the clone succeeds and the capabilities are empty.
+            let capable = rustix::thread::capabilities(None).is_ok_and(|sets| !sets.effective.is_empty());
+            sys::leave(if capable { 0 } else { 1 })
+        }
+        Ok(Cloned::Parent { pid, .. }) => match waitpid(Some(pid), WaitOptions::empty()) {
+            Ok(Some((_, status))) if status.exit_status() == Some(0) => Ok(()),
+            _ => Err("made, but without capabilities (AppArmor restricts them)".to_owned()),
+        },
+        Err(errno) => Err(errno.to_string()),
+    };
+    Finding {
+        mechanism: "namespaces",
+        present: attempt.is_ok(),
+        found: attempt.err().unwrap_or_else(|| "user, mount, pid, net, ipc, uts, cgroup".to_owned()),
+        help: "allow unprivileged user namespaces for replicante-shim (AppArmor profile), or set \
+               kernel.apparmor_restrict_unprivileged_userns=0 or user.max_user_namespaces above 0",
+    }
+}
+
+fn landlock() -> Finding {
+    let handled = (1..=7).rev().find(|level| {
+        Ruleset::default()
+            .set_compatibility(CompatLevel::HardRequirement)
+            .handle_access(AccessFs::from_all(ABI::from(*level)))
+            .and_then(Ruleset::create)
+            .is_ok()
+    });
+    Finding {
+        mechanism: "landlock",
+        present: handled.is_some(),
+        found: handled.map_or_else(|| "absent".to_owned(), |level| format!("file rights of ABI {level}")),
+        help: "boot with `landlock` in the lsm= list",
+    }
+}
+
+fn seccomp() -> Finding {
+    let actions = std::fs::read_to_string("/proc/sys/kernel/seccomp/actions_avail").unwrap_or_default();
+    let present = actions.split_whitespace().any(|action| action == "user_notif");
+    let found = if present { "filter with notification" } else { "no user_notif action" };
+    Finding { mechanism: "seccomp", present, found: found.to_owned(), help: "a kernel with CONFIG_SECCOMP_FILTER, 5.14 or later" }
+}
+
+fn fuse() -> Finding {
+    let present = access("/dev/fuse", FileAccess::READ_OK | FileAccess::WRITE_OK).is_ok();
+    let found = if present { "/dev/fuse can be opened" } else { "/dev/fuse can't be opened: refused reads are not seen" };
+    Finding { mechanism: "fuse", present, found: found.to_owned(), help: "chmod 0666 /dev/fuse, or load the module fuse" }
+}
+
+fn cgroup() -> Finding {
+    let place = own_cgroup().unwrap_or_default();
+    let path = format!("/sys/fs/cgroup{place}");
+    let delegated = !place.is_empty()
+        && access(format!("{path}/cgroup.subtree_control").as_str(), FileAccess::WRITE_OK).is_ok()
+        && std::fs::read_to_string(format!("{path}/cgroup.controllers")).is_ok_and(|list| list.contains("memory"));
+    let found = if delegated { format!("delegated at {place}") } else { "not delegated: stand-ins for amounts".to_owned() };
+    Finding { mechanism: "cgroup", present: delegated, found, help: "run under `systemd-run --user --scope -p Delegate=yes`" }
+}
+
+/// The cgroup v2 path of this process, or `None` where there is none.
+fn own_cgroup() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    text.lines().find_map(|line| line.strip_prefix("0::")).map(str::to_owned)
+}

@@ -1,0 +1,346 @@
+//! Makes the view in the new mount namespace: a tmpfs as root, the allowed trees moved into it, masks over the rest.
+//!
+//! Runs in the sandbox's first process, before anything of the agent. Everything taken from the host is opened before
+//! `pivot_root`; afterwards the host's root is gone and paths are those of the sandbox.
+
+use super::{Item, Node, Rights, View, join, parent};
+use crate::error::{During, StepError};
+use crate::sys::{self, AttrFlags};
+use rustix::fs::{CWD, FileType, Mode, OFlags, mkdirat, openat, symlinkat};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
+    UnmountFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount, mount_change,
+    mount_remount, move_mount, open_tree, unmount,
+};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+const MASKS: &str = "/agent/masks";
+const MADE: &str = "/agent/made";
+
+/// The host's objects of a view, cloned and with their flags set; in the order of the items.
+pub struct Trees(Vec<Option<OwnedFd>>);
+
+/// What the build gives back.
+pub struct Built {
+    /// Names of the view that vanished between plan and build, for the ledger.
+    pub gone: Vec<String>,
+}
+
+/// The channel to the process that answers for masks: `start` hands it the open `/dev/fuse`.
+pub struct Fuse<'a> {
+    pub device: OwnedFd,
+    pub start: &'a mut dyn FnMut(BorrowedFd<'_>) -> Result<(), StepError>,
+    pub uid: u32,
+    pub gid: u32,
+}
+
+/// Clones the host's trees. As root this is done before the user namespace is entered, so that the caller's rights count
+/// and writable trees can be mapped to the agent's user by `mapping`; else by the sandbox's first process.
+///
+/// # Errors
+/// Names the tree that could not be cloned. A name that is gone by now is skipped and stays absent.
+pub fn open_trees(view: &View, mapping: Option<BorrowedFd<'_>>) -> Result<Trees, StepError> {
+    let mut trees = Vec::with_capacity(view.items.len());
+    for item in &view.items {
+        let Node::Bind { source, rights, ours, .. } = &item.node else {
+            trees.push(None);
+            continue;
+        };
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE
+            | OpenTreeFlags::OPEN_TREE_CLOEXEC
+            | OpenTreeFlags::AT_RECURSIVE
+            | OpenTreeFlags::AT_SYMLINK_NOFOLLOW;
+        let tree = match open_tree(CWD, source.as_str(), flags) {
+            Ok(tree) => tree,
+            Err(rustix::io::Errno::NOENT) => {
+                trees.push(None);
+                continue;
+            }
+            Err(errno) => return Err(StepError::new("show a tree", source, errno)),
+        };
+        let changes = !rights.and(Rights::CHANGES).is_empty();
+        if let Some(mapping) = mapping
+            && (changes || *ours)
+        {
+            sys::idmap(&tree, mapping).during("map the owners of a tree", source)?;
+        }
+        let flags =
+            AttrFlags { read_only: !changes, no_exec: !rights.has(Rights::EXECUTE), no_dev: true };
+        sys::set_attributes(&tree, flags).during("restrict a tree", source)?;
+        trees.push(Some(tree));
+    }
+    Ok(Trees(trees))
+}
+
+/// Builds the view and makes it the root.
+///
+/// # Errors
+/// The step that failed; the process must end.
+pub fn build(view: &View, trees: Trees, fuse: Option<Fuse<'_>>) -> Result<Built, StepError> {
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).during("separate mounts", "/")?;
+    let proc = detached("proc", &[], FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_NOEXEC)?;
+    let devices = DEVICES
+        .iter()
+        .map(|name| {
+            let path = format!("/dev/{name}");
+            let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+            open_tree(CWD, path.as_str(), flags).during("show a device", &path)
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    enter_root()?;
+    let mut builder = Builder { fuse: None, gone: Vec::new(), masks: 0, masks_total: 0 };
+    builder.start_masks(view, fuse)?;
+    for (item, tree) in view.items.iter().zip(trees.0) {
+        builder.item(item, tree, &proc, &devices)?;
+    }
+    builder.finish()?;
+    Ok(Built { gone: builder.gone })
+}
+
+/// A tmpfs becomes the root; the host's root is let go.
+fn enter_root() -> Result<(), StepError> {
+    let root = detached(
+        "tmpfs",
+        &[("size", "4M"), ("mode", "0755")],
+        FsMountFlags::FSMOUNT_CLOEXEC,
+        MountAttrFlags::MOUNT_ATTR_NODEV,
+    )?;
+    move_mount(&root, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).during("place the new root", "/")?;
+    rustix::process::fchdir(&root).during("enter the new root", "/")?;
+    rustix::process::pivot_root(".", ".").during("change the root", "/")?;
+    unmount(".", UnmountFlags::DETACH).during("let go of the host's root", "/")?;
+    rustix::process::chdir("/").during("enter the new root", "/")
+}
+
+fn detached(
+    kind: &str,
+    options: &[(&str, &str)],
+    flags: FsMountFlags,
+    attributes: MountAttrFlags,
+) -> Result<OwnedFd, StepError> {
+    let step = "make a file system";
+    let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC).during(step, kind)?;
+    for (key, value) in options {
+        if value.is_empty() {
+            fsconfig_set_flag(context.as_fd(), *key).during(step, kind)?;
+        } else {
+            fsconfig_set_string(context.as_fd(), *key, *value).during(step, kind)?;
+        }
+    }
+    fsconfig_create(context.as_fd()).during(step, kind)?;
+    fsmount(context.as_fd(), flags, attributes | MountAttrFlags::MOUNT_ATTR_NOSUID).during(step, kind)
+}
+
+struct Builder {
+    /// Whether masks come from the FUSE server, so that attempts are seen.
+    fuse: Option<()>,
+    gone: Vec<String>,
+    masks: usize,
+    masks_total: usize,
+}
+
+impl Builder {
+    /// Prepares the place where masks are cloned from.
+    fn start_masks(&mut self, view: &View, fuse: Option<Fuse<'_>>) -> Result<(), StepError> {
+        directory(MASKS)?;
+        directory(MADE)?;
+        self.masks_total = view.items.iter().filter(|item| matches!(item.node, Node::Mask { .. })).count();
+        if self.masks_total == 0 {
+            return Ok(());
+        }
+        if let Some(fuse) = fuse {
+            let options = format!(
+                "fd={},rootmode=40755,user_id={},group_id={},allow_other",
+                fuse.device.as_raw_fd(),
+                fuse.uid,
+                fuse.gid
+            );
+            let options = std::ffi::CString::new(options).unwrap_or_default();
+            mount("replicante", MASKS, "fuse", MountFlags::NOSUID | MountFlags::NODEV, Some(options.as_c_str()))
+                .during("mount the masks", "/dev/fuse")?;
+            (fuse.start)(fuse.device.as_fd())?;
+            self.fuse = Some(());
+            return Ok(());
+        }
+        mkdirat(CWD, join(MASKS, "d"), Mode::empty()).during("make a mask", "directory")?;
+        let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
+        openat(CWD, join(MASKS, "f"), flags, Mode::empty()).during("make a mask", "file")?;
+        Ok(())
+    }
+
+    fn item(
+        &mut self,
+        item: &Item,
+        tree: Option<OwnedFd>,
+        proc: &OwnedFd,
+        devices: &[OwnedFd],
+    ) -> Result<(), StepError> {
+        let path = item.path.as_str();
+        match &item.node {
+            Node::Bind { directory, .. } => {
+                let Some(tree) = tree else {
+                    self.gone.push(path.to_owned());
+                    return Ok(());
+                };
+                self.place(&tree, path, *directory)
+            }
+            Node::Stub => directory(path),
+            Node::Link { target } => {
+                directory(parent(path))?;
+                match symlinkat(target.as_str(), CWD, path) {
+                    Ok(()) | Err(rustix::io::Errno::EXIST) => Ok(()),
+                    Err(errno) => Err(StepError::new("make a link", path, errno)),
+                }
+            }
+            Node::Mask { directory, hidden, .. } => self.mask(path, *directory, *hidden),
+            Node::Tmpfs { size, mode, exec } => {
+                let exec = if *exec { MountAttrFlags::empty() } else { MountAttrFlags::MOUNT_ATTR_NOEXEC };
+                let options = [("size", size.to_string()), ("mode", format!("{mode:o}"))];
+                let options: Vec<(&str, &str)> = options.iter().map(|(key, value)| (*key, value.as_str())).collect();
+                let attributes = MountAttrFlags::MOUNT_ATTR_NODEV | exec;
+                let mount = detached("tmpfs", &options, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
+                self.place(&mount, path, true)
+            }
+            Node::Proc => {
+                self.place(proc, path, true)?;
+                cover_proc()
+            }
+            Node::Devices => devices_directory(path, devices),
+            Node::File { text } => self.made(path, text),
+        }
+    }
+
+    /// Moves a mount to its place, which is made where it lies in a directory of ours.
+    fn place(&mut self, mount: &OwnedFd, path: &str, is_directory: bool) -> Result<(), StepError> {
+        let made = if is_directory { directory(path) } else { file(path) };
+        if made.is_err() && rustix::fs::lstat(path).is_err() {
+            // The place is in a tree of the host, where nothing is ever made.
+            self.gone.push(path.to_owned());
+            return Ok(());
+        }
+        move_mount(mount, "", CWD, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).during("place a mount", path)
+    }
+
+    fn mask(&mut self, path: &str, is_directory: bool, hidden: bool) -> Result<(), StepError> {
+        let index = self.masks;
+        self.masks += 1;
+        let vanish = hidden && self.fuse.is_some();
+        let name = match (self.fuse.is_some(), is_directory && !vanish) {
+            (true, _) => join(MASKS, &format!("m{index}")),
+            (false, true) => join(MASKS, "d"),
+            (false, false) => join(MASKS, "f"),
+        };
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE
+            | OpenTreeFlags::OPEN_TREE_CLOEXEC
+            | OpenTreeFlags::AT_SYMLINK_NOFOLLOW;
+        let mask = open_tree(CWD, name.as_str(), flags).during("take a mask", path)?;
+        match move_mount(&mask, "", CWD, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH) {
+            Ok(()) => Ok(()),
+            Err(rustix::io::Errno::NOENT) => {
+                self.gone.push(path.to_owned());
+                Ok(())
+            }
+            Err(errno) => Err(StepError::new("mask a name", path, errno)),
+        }
+    }
+
+    fn made(&mut self, path: &str, text: &str) -> Result<(), StepError> {
+        let own = join(MADE, &path[1..].replace('/', "-"));
+        let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::TRUNC;
+        let fd = openat(CWD, own.as_str(), flags, Mode::from_raw_mode(0o444)).during("make a file", path)?;
+        rustix::io::write(&fd, text.as_bytes()).during("make a file", path)?;
+        drop(fd);
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        let tree = open_tree(CWD, own.as_str(), flags).during("make a file", path)?;
+        sys::set_attributes(&tree, AttrFlags { read_only: true, no_exec: true, no_dev: true })
+            .during("make a file", path)?;
+        if rustix::fs::lstat(path).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink) {
+            return Ok(()); // a link of the host stays a link (`decisions.md` §2)
+        }
+        self.place(&tree, path, false)
+    }
+
+    fn finish(&mut self) -> Result<(), StepError> {
+        if self.fuse.is_some() {
+            // The clones stay; the directory from which they came must not be reachable inside.
+            unmount(MASKS, UnmountFlags::DETACH).during("put the masks away", MASKS)?;
+        }
+        let flags = MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
+        mount_remount("/", flags, "").during("make the root read-only", "/")
+    }
+}
+
+/// Makes a directory and those above it, where they are missing.
+fn directory(path: &str) -> Result<(), StepError> {
+    if path == "/" || rustix::fs::stat(path).is_ok() {
+        return Ok(());
+    }
+    directory(parent(path))?;
+    match mkdirat(CWD, path, Mode::from_raw_mode(0o755)) {
+        Ok(()) | Err(rustix::io::Errno::EXIST) => Ok(()),
+        Err(errno) => Err(StepError::new("make a directory", path, errno)),
+    }
+}
+
+fn file(path: &str) -> Result<(), StepError> {
+    if rustix::fs::lstat(path).is_ok() {
+        return Ok(());
+    }
+    directory(parent(path))?;
+    let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
+    openat(CWD, path, flags, Mode::from_raw_mode(0o644)).during("make a mount point", path).map(drop)
+}
+
+/// Covers the files of `/proc` that speak of the whole machine (`kernel.md` §3).
+fn cover_proc() -> Result<(), StepError> {
+    const COVERED: [&str; 19] = [
+        "kcore", "keys", "key-users", "sysrq-trigger", "timer_list", "sched_debug", "scsi", "acpi", "bus", "fs", "irq",
+        "kallsyms", "kmsg", "kpagecount", "kpageflags", "kpagecgroup", "latency_stats", "slabinfo", "config.gz",
+    ];
+    let empty = detached("tmpfs", &[("size", "0"), ("mode", "0")], FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_RDONLY)?;
+    move_mount(&empty, "", CWD, MADE, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).during("cover /proc", MADE)?;
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    for name in COVERED {
+        let path = join("/proc", name);
+        let Ok(stat) = rustix::fs::stat(path.as_str()) else { continue };
+        let cover = if FileType::from_raw_mode(stat.st_mode) == FileType::Directory { MADE } else { "/dev/null" };
+        let tree = open_tree(CWD, cover, flags).during("cover a file of /proc", name)?;
+        move_mount(&tree, "", CWD, path.as_str(), MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+            .during("cover a file of /proc", name)?;
+    }
+    unmount(MADE, UnmountFlags::DETACH).during("cover /proc", MADE)?;
+    let tree = open_tree(CWD, "/proc/sys", flags | OpenTreeFlags::AT_RECURSIVE).during("cover /proc", "/proc/sys")?;
+    sys::set_attributes(&tree, AttrFlags { read_only: true, no_exec: true, no_dev: true }).during("cover /proc", "/proc/sys")?;
+    move_mount(&tree, "", CWD, "/proc/sys", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).during("cover /proc", "/proc/sys")
+}
+
+fn devices_directory(path: &str, devices: &[OwnedFd]) -> Result<(), StepError> {
+    directory(path)?;
+    for (name, tree) in DEVICES.iter().zip(devices) {
+        let place = join(path, name);
+        file(&place)?;
+        move_mount(tree, "", CWD, place.as_str(), MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).during("show a device", name)?;
+    }
+    for (name, target) in [
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+        ("ptmx", "pts/ptmx"),
+    ] {
+        symlinkat(target, CWD, join(path, name)).during("make a link", name)?;
+    }
+    for (name, kind, options) in [
+        ("pts", "devpts", &[("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620")][..]),
+        ("shm", "tmpfs", &[("size", "256M"), ("mode", "1777")][..]),
+    ] {
+        let attributes = MountAttrFlags::MOUNT_ATTR_NOEXEC;
+        let mount = detached(kind, options, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
+        let place = join(path, name);
+        directory(&place)?;
+        move_mount(&mount, "", CWD, place.as_str(), MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+            .during("make a file system", &place)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,314 @@
+//! From rules and the host's file system to the items of the view.
+//!
+//! Invariant: at every path that the view shows, the mounts and Landlock together give at most the rights that the
+//! engine gives there; where a mount can only give more or less, it gives less.
+
+use super::scan::{Found, Scan, Step, kind_of, names};
+use super::{Item, Node, Rights, View, is_at_or_below, join, made, parent};
+use rustix::fs::FileType;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What the plan asks of the engine.
+pub struct Questions<'a> {
+    /// Rights on an existing object of this name.
+    pub rights: &'a dyn Fn(&str) -> Rights,
+    /// The deciding rule (index of its source) of a refused read, or of another refused action; and whether it hides.
+    pub refusal: &'a dyn Fn(&str) -> Option<(usize, bool)>,
+    /// Whether a segment with wildcards (first) matches a name.
+    pub segment: &'a dyn Fn(&str, &str) -> bool,
+    /// Whether connecting to the host's socket of this name is allowed.
+    pub connect: &'a dyn Fn(&str) -> bool,
+}
+
+/// Where variables point.
+#[derive(Clone, Debug)]
+pub struct Places {
+    pub workspace: String,
+    pub home: String,
+    pub tmp: String,
+    pub cache: String,
+    pub runtime: String,
+    pub user: String,
+}
+
+/// Everything that decides the view, beside the file system itself.
+pub struct Inputs<'a> {
+    pub bindings: Places,
+    pub questions: Questions<'a>,
+    /// Patterns of allow rules and of restricting rules, as segments: `None` is `**`, else text with wildcards.
+    pub allows: Vec<Pattern>,
+    pub restrictions: Vec<Pattern>,
+    /// The directory that stands for `${home}`, unless the real home is shown.
+    pub private_home: Option<String>,
+    /// The host's directory behind `${cache}`.
+    pub cache: String,
+    pub tmp_size: u64,
+    /// Never visible, never writable (`kernel.md` §3 "Beneath every policy").
+    pub beneath: Vec<String>,
+    pub read_only: Vec<String>,
+    pub uid: u32,
+    pub gid: u32,
+    pub machine_id: String,
+}
+
+/// A path pattern, taken apart.
+#[derive(Clone, Debug)]
+pub struct Pattern {
+    /// Segments from the root.
+    pub segments: Vec<Segment>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Segment {
+    Literal(String),
+    /// Has wildcards within; the core's glob matches it.
+    Wild(String),
+    AnyDepth,
+}
+
+/// Paths that the sandbox has of its own; host objects there are never shown.
+const OWN: [&str; 3] = ["/proc", "/dev", "/agent"];
+
+/// Plans the view.
+///
+/// # Errors
+/// A line for a person when a rule asks for what no mechanism here can give.
+pub fn plan(inputs: &Inputs<'_>) -> Result<View, String> {
+    let mut planner = Planner { inputs, points: BTreeSet::new(), view: View::default() };
+    planner.collect();
+    planner.settle()?;
+    Ok(planner.view)
+}
+
+struct Planner<'a, 'b> {
+    inputs: &'a Inputs<'b>,
+    /// Paths at which the rights may differ from those above.
+    points: BTreeSet<String>,
+    view: View,
+}
+
+impl Planner<'_, '_> {
+    fn own(&self, path: &str) -> bool {
+        let places = &self.inputs.bindings;
+        let private = [places.tmp.as_str(), places.cache.as_str(), places.runtime.as_str()];
+        OWN.iter().chain(&private).any(|own| is_at_or_below(path, own)) && !is_at_or_below(path, &places.workspace)
+    }
+
+    fn collect(&mut self) {
+        for pattern in &self.inputs.allows {
+            self.expand(pattern, true);
+        }
+        for pattern in &self.inputs.restrictions {
+            self.expand(pattern, false);
+        }
+        for path in self.inputs.beneath.iter().chain(&self.inputs.read_only) {
+            self.points.insert(path.clone());
+        }
+        self.points.insert(self.inputs.bindings.workspace.clone());
+        self.search();
+    }
+
+    /// Adds the existing names that a pattern without inner `**` starts at.
+    fn expand(&mut self, pattern: &Pattern, allow: bool) {
+        let mut segments = pattern.segments.as_slice();
+        if segments.last() == Some(&Segment::AnyDepth) {
+            segments = &segments[..segments.len() - 1];
+        }
+        if segments.contains(&Segment::AnyDepth) {
+            return; // found by `search`
+        }
+        let mut paths = vec!["/".to_owned()];
+        for segment in segments {
+            paths = match segment {
+                Segment::Literal(name) => paths.iter().map(|path| join(path, name)).collect(),
+                Segment::Wild(glob) => paths
+                    .iter()
+                    .flat_map(|path| {
+                        let matching = |name: &String| (self.inputs.questions.segment)(glob, name);
+                        names(path).into_iter().filter(matching).map(move |name| join(path, &name)).collect::<Vec<_>>()
+                    })
+                    .collect(),
+                Segment::AnyDepth => paths,
+            };
+        }
+        for path in paths {
+            if path == "/" {
+                // The root is our own directory; a tree at `/` is shown entry by entry.
+                self.points.extend(names("/").into_iter().map(|name| join("/", &name)));
+            } else if allow && kind_of(&path).is_none() && !self.own(&path) {
+                self.view.notes.push(format!("absent at the start, not shown: {path}"));
+            } else {
+                self.points.insert(path);
+            }
+        }
+    }
+
+    /// Looks below workspace, home and the visible sockets' directory for names whose rights differ from their parent's.
+    fn search(&mut self) {
+        let wild = |pattern: &&Pattern| pattern.segments.iter().rev().skip(1).any(|s| *s == Segment::AnyDepth)
+            || pattern.segments.iter().any(|s| matches!(s, Segment::Wild(_)));
+        let places = &self.inputs.bindings;
+        let mut roots = vec![places.workspace.clone()];
+        if self.inputs.private_home.is_none() {
+            roots.push(places.home.clone());
+        }
+        let sockets_only = ["/run".to_owned()];
+        if !self.inputs.restrictions.iter().any(|pattern| wild(&pattern)) {
+            roots.clear();
+        }
+        let mut scan = Scan::new();
+        for root in roots.iter().chain(&sockets_only) {
+            if (self.inputs.questions.rights)(root).is_empty() || self.own(root) {
+                continue;
+            }
+            let inputs = self.inputs;
+            let mut found = Vec::new();
+            let complete = scan.tree(root, &mut |object: &Found<'_>| {
+                if object.kind == FileType::Socket {
+                    found.push(object.path.to_owned());
+                    return Step::Over;
+                }
+                let rights = (inputs.questions.rights)(object.path);
+                let above = (inputs.questions.rights)(parent(object.path));
+                if rights != above {
+                    found.push(object.path.to_owned());
+                }
+                // Below what may not be read nothing else shows, except by a deeper rule, which has its own point.
+                if rights.has(Rights::READ) { Step::Into } else { Step::Over }
+            });
+            self.points.extend(found);
+            if !complete {
+                self.view.notes.push(format!("not searched to the end for guarded names: {root}"));
+            }
+        }
+    }
+
+    /// Turns points into items, parents first.
+    fn settle(&mut self) -> Result<(), String> {
+        let inputs = self.inputs;
+        let places = &inputs.bindings;
+        let mut items: BTreeMap<String, Node> = BTreeMap::new();
+        items.insert("/agent".into(), Node::Stub);
+        if let Some(private) = &inputs.private_home {
+            let node = Node::Bind { source: private.clone(), directory: true, rights: Rights::ALL, ours: true };
+            items.insert(places.home.clone(), node);
+        }
+        let tmp_rights = (inputs.questions.rights)(&join(&places.tmp, "x"));
+        if !tmp_rights.is_empty() {
+            let exec = tmp_rights.has(Rights::EXECUTE);
+            items.insert(places.tmp.clone(), Node::Tmpfs { size: inputs.tmp_size, mode: 0o700, exec });
+            items.insert("/var/tmp".into(), Node::Tmpfs { size: inputs.tmp_size, mode: 0o700, exec });
+        }
+        let cache_rights = (inputs.questions.rights)(&join(&places.cache, "x"));
+        if !cache_rights.is_empty() {
+            let node = Node::Bind { source: inputs.cache.clone(), directory: true, rights: cache_rights, ours: true };
+            items.insert(places.cache.clone(), node);
+        }
+        items.insert(places.runtime.clone(), Node::Tmpfs { size: 1 << 20, mode: 0o700, exec: false });
+        if (inputs.questions.rights)("/proc/version").has(Rights::READ) {
+            items.insert("/proc".into(), Node::Proc);
+        }
+        items.insert("/dev".into(), Node::Devices);
+        let points: Vec<String> = self.points.iter().filter(|path| !self.own(path)).cloned().collect();
+        for path in points {
+            if let Some(node) = self.node(&path, &items)? {
+                items.insert(path, node);
+            }
+        }
+        for (path, text) in made::files(inputs) {
+            if (inputs.questions.rights)(path).has(Rights::READ) {
+                items.insert(path.into(), Node::File { text });
+            }
+        }
+        self.view.items = items.into_iter().map(|(path, node)| Item { path, node }).collect();
+        self.view.items.sort_by_key(|item| (item.path.matches('/').count(), item.path.clone()));
+        Ok(())
+    }
+
+    fn node(&mut self, path: &str, items: &BTreeMap<String, Node>) -> Result<Option<Node>, String> {
+        let inputs = self.inputs;
+        let above = covering(items, path);
+        let shown_above = matches!(above, Some((_, Node::Bind { .. })));
+        if inputs.beneath.iter().any(|hidden| is_at_or_below(path, hidden)) {
+            let directory = kind_of(path) == Some(FileType::Directory);
+            return Ok(shown_above.then_some(Node::Mask { directory, hidden: true, source: usize::MAX }));
+        }
+        let kind = kind_of(path);
+        let Some(kind) = kind else {
+            // A restricted name that is absent: the file broker's, later. In a home of ours a name that the rule hides
+            // is answered as absent anyway.
+            return Ok(None);
+        };
+        if kind == FileType::Symlink {
+            let readable = (inputs.questions.rights)(path);
+            return Ok(match above {
+                Some((_, Node::Bind { ours: false, .. })) if !readable.is_empty() => None,
+                Some((_, Node::Bind { ours: false, .. })) => self.mask(path, false),
+                _ => link_target(path).map(|target| Node::Link { target }),
+            });
+        }
+        let directory = kind == FileType::Directory;
+        let mut rights = (inputs.questions.rights)(path);
+        if directory {
+            // A rule that names a directory alone allows its listing, not what lies in it.
+            rights = rights.and((inputs.questions.rights)(&join(path, "\u{1}")));
+        }
+        if inputs.read_only.iter().any(|guarded| is_at_or_below(path, guarded)) {
+            rights = rights.and(Rights::READ.with(Rights::EXECUTE));
+        }
+        let host_socket = matches!(kind, FileType::Socket) && !(inputs.questions.connect)(path);
+        if rights.is_empty() || host_socket {
+            // Outside of everything shown a name is simply absent.
+            return Ok(if shown_above && !self.private(path, items) { self.mask(path, directory) } else { None });
+        }
+        if !rights.has(Rights::READ) {
+            return Err(format!(
+                "nothing here can show {path} for changing without `read`: mounts and Landlock can't hide what they let change"
+            ));
+        }
+        let changes = rights.and(Rights::CHANGES);
+        if !changes.is_empty() && !changes.has(Rights::WRITE) {
+            return Err(format!(
+                "nothing here can allow `create` or `delete` in {path} without `write`: modes and times can't be held apart"
+            ));
+        }
+        // Below another bind only a whole loss of changes can be said by a mount; Landlock's rights only add up.
+        if let Some((_, Node::Bind { rights: outer, ours: false, .. })) = above {
+            let outer_changes = outer.and(Rights::CHANGES);
+            if changes != outer_changes && outer_changes.has(changes) {
+                rights = rights.and(Rights::READ.with(Rights::EXECUTE));
+            }
+            if rights == *outer {
+                return Ok(None);
+            }
+        }
+        Ok(Some(Node::Bind { source: path.to_owned(), directory, rights, ours: false }))
+    }
+
+    /// Whether the nearest thing above is a directory of ours, where the owner's objects do not show.
+    fn private(&self, path: &str, items: &BTreeMap<String, Node>) -> bool {
+        matches!(covering(items, path), Some((_, Node::Bind { ours: true, .. })))
+    }
+
+    fn mask(&self, path: &str, directory: bool) -> Option<Node> {
+        let (source, hidden) = (self.inputs.questions.refusal)(path)?;
+        Some(Node::Mask { directory, hidden, source })
+    }
+}
+
+/// The deepest item above `path`.
+fn covering<'a>(items: &'a BTreeMap<String, Node>, path: &str) -> Option<(&'a str, &'a Node)> {
+    let mut at = path;
+    while at != "/" {
+        at = parent(at);
+        if let Some((path, node)) = items.get_key_value(at) {
+            return Some((path, node));
+        }
+    }
+    None
+}
+
+fn link_target(path: &str) -> Option<String> {
+    let target = rustix::fs::readlinkat(rustix::fs::CWD, path, Vec::new()).ok()?;
+    target.into_string().ok()
+}
