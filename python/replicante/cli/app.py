@@ -1,6 +1,7 @@
 """The entry point: a table of commands, and the one place where no traceback reaches a user.
 
-`run` is answered without an option parser; every other group is a Typer application, imported when it is called.
+`run` is answered without an option parser; every other group is a Typer application, imported when it is
+called.
 """
 
 from __future__ import annotations

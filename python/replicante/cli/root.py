@@ -1,7 +1,7 @@
 """The Typer application: help, completion, and every command but a plain `run`.
 
-Only the module of the command that is called is imported; for help and completion, which name them all, the table
-of `app.py` and the option table of `run` are enough.
+Only the module of the command that is called is imported; for help and completion, which name them all, the
+table of `app.py` and the option table of `run` are enough.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Protocol, cast
 
 import typer
+from replicante._core import __version__
 from typer.main import get_command
 
 from replicante import env
-from replicante._core import __version__
 from replicante.cli import exit_codes
 from replicante.cli.app import COMMANDS
 from replicante.cli.run_options import OPTIONS, USAGE
@@ -48,10 +48,15 @@ def main(arguments: Sequence[str]) -> int:
     command = get_command(application(arguments))
     try:
         result = command.main(
-            list(arguments) or ["--help"], prog_name="replicante", complete_var=env.COMPLETE, standalone_mode=False
+            list(arguments) or ["--help"],
+            prog_name="replicante",
+            complete_var=env.COMPLETE,
+            standalone_mode=False,
         )
     except typer.TyperException as error:
-        sys.stderr.write(f"replicante: {error.format_message()}; `--help` after a command shows its options\n")
+        sys.stderr.write(
+            f"replicante: {error.format_message()}; `--help` after a command shows its options\n"
+        )
         return exit_codes.USAGE
     except typer.Abort:
         return exit_codes.NO
@@ -93,7 +98,7 @@ def _root(
 
 
 def _add_run(root: typer.Typer) -> None:
-    """Lists `run` with the options of its own table; a command line that starts with `run` never comes here."""
+    """Lists `run` with the options of its own table; a command line of `run` never comes here."""
 
     def run(**_: Any) -> None:
         raise typer.Exit(exit_codes.USAGE)
@@ -112,7 +117,9 @@ def _add_run(root: typer.Typer) -> None:
         if option.name != "--help"
     ]
     parameters.append(
-        inspect.Parameter("command", inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[list[str], typer.Argument()])
+        inspect.Parameter(
+            "command", inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[list[str], typer.Argument()]
+        )
     )
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}

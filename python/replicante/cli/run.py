@@ -1,12 +1,13 @@
-"""`replicante run`: from a command line to the shim, with nothing imported that a plain start does not need."""
+"""`replicante run`: from a command line to the shim, importing only what a plain start needs."""
 
 from __future__ import annotations
 
 import sys
 
+from replicante.errors import LaunchError, PolicyError
+
 from replicante.cli import exit_codes
 from replicante.cli.run_options import UsageError, help_text, parse
-from replicante.errors import LaunchError, PolicyError
 from replicante.sandbox.consent import ConsentError
 from replicante.sandbox.start import StartOptions, start
 
@@ -32,7 +33,10 @@ def main(arguments: Sequence[str]) -> int:
         sys.stdout.write(help_text())
         return exit_codes.GOOD
     if not parsed.command:
-        return refuse("no command is given; write it after `--`, as in `replicante run -- ls`", exit_codes.RUN_NOT_SET_UP)
+        return refuse(
+            "no command is given; write it after `--`, as in `replicante run -- ls`",
+            exit_codes.RUN_NOT_SET_UP,
+        )
     options = StartOptions(
         policy=parsed.values.get("policy"),
         workspace=parsed.values.get("workspace"),
@@ -75,4 +79,3 @@ def refuse(text: str, code: int) -> int:
     """Says on standard error why nothing runs, and gives the exit code back."""
     sys.stderr.write(f"replicante: {text}\n")
     return code
-

@@ -35,7 +35,9 @@ class Option:
 
 OPTIONS = (
     Option("--policy", "POLICY", "a policy that ships (NAME), or FILE, or FILE:NAME"),
-    Option("--workspace", "DIR", "the directory to work on; default: the repository's top, else the current one"),
+    Option(
+        "--workspace", "DIR", "the directory to work on; default: the repository's top, else the current one"
+    ),
     Option("--set", "NAME=VALUE", "the value of a policy variable", repeated=True),
     Option("--explain", "", "say each denial at once, with its rule"),
     Option("--no-weaker", "", "refuse every stand-in, whatever the policy accepts"),

@@ -27,7 +27,8 @@ class Sandbox:
     """One way to run programs: a policy and a workspace. Each `spawn` is a run of its own.
 
     Args:
-        policy: name of a policy that ships, `FILE` or `FILE:NAME`; `None` looks for one as `replicante run` does.
+        policy: name of a policy that ships, `FILE` or `FILE:NAME`; `None` looks for one as `replicante run`
+            does.
         workspace: directory to work on; `None` is the repository's top, else the current directory.
         variables: values of policy variables.
         no_weaker: refuse every stand-in, whatever the policy accepts.
@@ -114,7 +115,9 @@ class Sandbox:
             The exit code of policy-language §14 and, if captured, the output.
         """
         pipe = subprocess.PIPE if capture_output else None
-        run = self.spawn(argv, stdin=subprocess.PIPE if input is not None else None, stdout=pipe, stderr=pipe, env=env)
+        run = self.spawn(
+            argv, stdin=subprocess.PIPE if input is not None else None, stdout=pipe, stderr=pipe, env=env
+        )
         with run.process as process:
             try:
                 out, err = process.communicate(input, timeout=timeout_s)
@@ -163,11 +166,13 @@ def run(
         capture_output: whether output is returned instead of shown.
         timeout_s: seconds after which the run is ended and `subprocess.TimeoutExpired` raised.
     """
-    return Sandbox(policy, workspace).run(argv, input=input, capture_output=capture_output, timeout_s=timeout_s)
+    return Sandbox(policy, workspace).run(
+        argv, input=input, capture_output=capture_output, timeout_s=timeout_s
+    )
 
 
 def _reference(policy: str | os.PathLike[str]) -> str:
-    """A reference of T8; a path object is always a file, also when its name alone would read as a policy's."""
+    """A reference of T8; a path object is always a file, also when its name reads as a policy's."""
     if isinstance(policy, str):
         return policy
     path = os.fspath(policy)

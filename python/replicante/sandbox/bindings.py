@@ -1,7 +1,7 @@
 """The values of a policy's variables in one run (policy-language T6).
 
-Values come from the operator: the working directory, the account database and the command line. Never from the
-agent, and never from `$HOME`, which whoever starts us may have set to anything.
+Values come from the operator: the working directory, the account database and the command line. Never from
+the agent, and never from `$HOME`, which whoever starts us may have set to anything.
 """
 
 from __future__ import annotations
@@ -120,12 +120,16 @@ def default_bindings(workspace: str, run: str, overrides: Mapping[str, str] | No
 def _check(name: str, value: str) -> None:
     if name not in VARIABLES:
         raise LaunchError(
-            f"`--set {name}=…`: there is no variable `{name}`", code="L006", help=f"known are {', '.join(VARIABLES)}"
+            f"`--set {name}=…`: there is no variable `{name}`",
+            code="L006",
+            help=f"known are {', '.join(VARIABLES)}",
         )
     if name in PATH_VARIABLES:
         if not os.path.isabs(value) or os.path.normpath(value) != value or value.startswith("//"):
             raise LaunchError(
-                f"`--set {name}={value}`: the path is not absolute and canonical", code="L006", help="write it out from `/`"
+                f"`--set {name}={value}`: the path is not absolute and canonical",
+                code="L006",
+                help="write it out from `/`",
             )
     elif value in (".", "..") or not 1 <= len(value) <= 64 or not _ALPHABET.issuperset(value):
         raise LaunchError(

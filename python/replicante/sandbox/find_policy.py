@@ -6,6 +6,7 @@ import os
 import stat
 
 from replicante.errors import LaunchError
+
 from replicante.sandbox.bindings import top_directory
 
 NAMES = (".policy", "replicante.policy")
@@ -19,8 +20,8 @@ class FoundPolicy:
 
     Attributes:
         reference: `NAME`, `FILE` or `FILE:NAME` of T8.
-        top: for a repository's own policy its top directory (without a repository the workspace), where the trust
-            of R2 is recorded; `None` when the operator chose the policy.
+        top: for a repository's own policy its top directory (without a repository the workspace), where the
+            trust of R2 is recorded; `None` when the operator chose the policy.
     """
 
     __slots__ = ("reference", "top")
@@ -80,7 +81,7 @@ def operator_default(config: str) -> str:
 
 
 def _repository_of(given: str, top: str) -> str | None:
-    """`top` when the named file lies inside it: a file of the repository is a proposal, whoever names it (R2)."""
+    """`top` when the named file lies inside it: such a file is a proposal (R2)."""
     if not is_file_reference(given):
         return None
     file, _ = split_reference(given)

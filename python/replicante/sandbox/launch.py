@@ -1,7 +1,7 @@
 """The launch description, and handing it to the shim (docs/reference/compiled-form.md).
 
-The description is written by hand rather than by `json`, whose import costs a tenth of a whole start; its only
-values are strings, booleans, integers and lists or maps of strings.
+The description is written by hand rather than by `json`, whose import costs a tenth of a whole start; its
+only values are strings, booleans, integers and lists or maps of strings.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from _json import encode_basestring_ascii
 
 from replicante._core import __version__
 from replicante.errors import LaunchError
+
 from replicante.sandbox.shim import package_dir, shim_path
 from replicante.sandbox.state import config_path, kept_dir, make_run_dir, prune_runs, workspace_key
 
@@ -102,7 +103,9 @@ def _string(text: str) -> str:
     # An undecodable byte came in as a lone surrogate, which no strict reader takes.
     if not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
         raise LaunchError(
-            f"not UTF-8: {text.encode('utf-8', 'backslashreplace').decode()}", code="L006", help="names and arguments are UTF-8 text"
+            f"not UTF-8: {text.encode('utf-8', 'backslashreplace').decode()}",
+            code="L006",
+            help="names and arguments are UTF-8 text",
         )
     return encode_basestring_ascii(text)
 
@@ -126,7 +129,7 @@ def _working_directory(workspace: str) -> str:
 
 
 def _own_code() -> list[str]:
-    """What this process runs from: an agent that could write it would be outside at the next start (threats)."""
+    """What this process runs from: who can write it is outside at the next start."""
     candidates = [sys.prefix, package_dir(), os.path.dirname(package_dir()), *sys.path]
     # INVARIANT: no entry lies below another, so that the shim mounts each tree once.
     found: list[str] = []

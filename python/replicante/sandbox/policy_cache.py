@@ -1,8 +1,9 @@
 """Compiled policies, kept so that a plain start needs no parser.
 
-An entry holds for one reference, one set of bindings and one build of Replicante, and lists every file that went
-into it with its digest. It is used only if each of these files still has that digest, and if the entry itself has
-the digest that its first line says (a torn write is a miss). The directory is the caller's alone (`state.open_state`).
+An entry holds for one reference, one set of bindings and one build of Replicante, and lists every file that
+went into it with its digest. It is used only if each of these files still has that digest, and if the entry
+itself has the digest that its first line says (a torn write is a miss). The directory is the caller's alone
+(`state.open_state`).
 
 Form of an entry: `replicante-compiled 1 SHA256-OF-THE-REST`, then one line for the number of files, a line
 `SHA256 PATH` for each, and after them the compiled form to the end.
@@ -63,7 +64,7 @@ def _build_stamp() -> str:
 
 
 def file_sha256(path: str) -> str | None:
-    """The digest of a policy file; `None` when it can't be read as T8 demands (regular, no link, at most 1 MiB)."""
+    """The digest of a policy file; `None` when it is a link, not regular, or over 1 MiB."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:

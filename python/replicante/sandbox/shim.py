@@ -1,8 +1,8 @@
 """Finds `replicante-shim`: inside the package, and nowhere else (style §5).
 
-No search along `PATH` and no override by the environment: the program that guards an agent is the one that came in
-the same wheel. That both have the same version is checked by the shim itself, which refuses a launch description of
-another version with L001.
+No search along `PATH` and no override by the environment: the program that guards an agent is the one that
+came in the same wheel. That both have the same version is checked by the shim itself, which refuses a launch
+description of another version with L001.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def require_supported_system() -> None:
     machine = os.uname().machine if hasattr(os, "uname") else ""
     if sys.platform != "linux" or machine not in MACHINES:
         raise LaunchError(
-            f"agents run on Linux on {' and '.join(MACHINES)} only, this is {sys.platform} {machine}".rstrip(),
+            f"agents run on Linux ({', '.join(MACHINES)}) only, this is {sys.platform} {machine}".rstrip(),
             code="L002",
             help="run the container image there; `replicante policy` works here",
         )

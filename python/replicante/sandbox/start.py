@@ -7,12 +7,19 @@ from __future__ import annotations
 
 import os
 
+from replicante.sandbox.trust_record import trusted_digest
+
 from replicante.sandbox import policy_cache, state
 from replicante.sandbox.bindings import default_bindings, resolve_workspace
-from replicante.sandbox.find_policy import FoundPolicy, choose_policy, is_file_reference, operator_default, split_reference
+from replicante.sandbox.find_policy import (
+    FoundPolicy,
+    choose_policy,
+    is_file_reference,
+    operator_default,
+    split_reference,
+)
 from replicante.sandbox.launch import Launch, Options, become_shim, prepare
 from replicante.sandbox.shim import require_supported_system
-from replicante.sandbox.trust_record import trusted_digest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

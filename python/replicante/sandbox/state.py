@@ -1,8 +1,8 @@
 """The state directory: where runs, private homes, caches and records of one user lie (architecture 10).
 
-`$XDG_STATE_HOME/replicante`, or `/var/lib/replicante` for root; never below a directory that others can swap. What
-lies here decides what a run may do (compiled policies, trust), so it must belong to the caller alone, and it is never
-visible inside a sandbox.
+`$XDG_STATE_HOME/replicante`, or `/var/lib/replicante` for root; never below a directory that others can swap.
+What lies here decides what a run may do (compiled policies, trust), so it must belong to the caller alone,
+and it is never visible inside a sandbox.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import pwd
 import stat
 import time
 
-from replicante import env
 from replicante.errors import LaunchError
+
+from replicante import env
 
 ROOT_STATE = "/var/lib/replicante"
 ROOT_CONFIG = "/etc/replicante"
@@ -44,7 +45,7 @@ def _base(variable: str, fallback: str) -> str:
         home = pwd.getpwuid(os.geteuid()).pw_dir
     except KeyError as error:
         raise LaunchError(
-            f"user id {os.geteuid()} has no entry in the account database, so there is no place for its state",
+            f"user id {os.geteuid()} has no entry in the account database, so its state has no place",
             code="L003",
             help=f"set {variable} to a directory of your own",
         ) from error
@@ -91,7 +92,9 @@ def _make(path: str) -> None:
         wrong = f"has mode {stat.S_IMODE(found.st_mode):04o}, so others can reach it"
     if wrong is not None:
         raise LaunchError(
-            f"the state directory is refused: {path} {wrong}", code="L003", help=f"chown it to yourself and `chmod 700 {path}`"
+            f"the state directory is refused: {path} {wrong}",
+            code="L003",
+            help=f"chown it to yourself and `chmod 700 {path}`",
         )
 
 
@@ -123,7 +126,9 @@ def kept_dir(state: str, part: str, key: str) -> str:
         _make(path)
     except OSError as error:
         raise LaunchError(
-            f"{path} can't be made: {error.strerror}", code="L003", help="free space or change the directory's owner"
+            f"{path} can't be made: {error.strerror}",
+            code="L003",
+            help="free space or change the directory's owner",
         ) from error
     return path
 
@@ -133,7 +138,9 @@ def _fresh(path: str) -> str:
         os.mkdir(path, 0o700)
     except OSError as error:
         raise LaunchError(
-            f"the run's directory {path} can't be made: {error.strerror}", code="L003", help="free space in the state directory"
+            f"the run's directory {path} can't be made: {error.strerror}",
+            code="L003",
+            help="free space in the state directory",
         ) from error
     return path
 
