@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 
-from replicante.sandbox.trust_record import trusted_digest
 
 from replicante.sandbox import policy_cache, state
 from replicante.sandbox.bindings import default_bindings, resolve_workspace
@@ -20,6 +19,9 @@ from replicante.sandbox.find_policy import (
 )
 from replicante.sandbox.launch import Launch, Options, become_shim, prepare
 from replicante.sandbox.shim import require_supported_system
+
+TRUST_RECORD = "trusted.json"
+"""The file of `replicante.policy.trust_store` in the state directory."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -104,8 +106,9 @@ def compiled_policy(found: FoundPolicy, bindings: Mapping[str, str], directory: 
     if found.top is None:
         trusted = "operator"
     else:
-        # What the proposal was compared with is part of the key: a revoked trust finds no entry.
-        trusted = trusted_digest(directory, found.top) or f"default {operator_default(state.config_path())}"
+        # What consent rests on is part of the key: after any change of the trust record the question is open again.
+        record = policy_cache.file_sha256(os.path.join(directory, TRUST_RECORD))
+        trusted = f"{record} {found.top} {operator_default(state.config_path())}"
     key = policy_cache.cache_key(reference, bindings, trusted)
     compiled = policy_cache.lookup(directory, key)
     if compiled is not None:

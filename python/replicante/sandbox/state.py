@@ -77,11 +77,7 @@ def _make(path: str) -> None:
     try:
         found = os.lstat(path)
     except FileNotFoundError:
-        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-        try:
-            os.mkdir(path, 0o700)
-        except FileExistsError:
-            pass  # another run was faster; it is checked below like any other
+        os.makedirs(path, mode=0o700, exist_ok=True)  # another run may be faster: it is checked below
         found = os.lstat(path)
     wrong = None
     if not stat.S_ISDIR(found.st_mode):
