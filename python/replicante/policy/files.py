@@ -1,0 +1,72 @@
+"""Reading policy files: each once, never through a link, never anything but a regular file (R1, decisions.md §2)."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+MAX_FILE_BYTES = 1024 * 1024
+"""A policy file is at most this large (T1)."""
+
+
+class UnreadableFile(Exception):
+    """A file that cannot be taken as a policy; the text says why, in one line."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"`{path}` {why}")
+        self.path = path
+        self.why = why
+
+
+class OversizedFile(UnreadableFile):
+    """A file of more than `MAX_FILE_BYTES` (P007)."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileContent:
+    """What a file held when it was read."""
+
+    path: Path
+    content: bytes
+
+
+def read_policy_file(path: Path, *, trusted_owner: bool = False) -> FileContent:
+    """Reads a file without following a link in its last place and without waiting for a FIFO's writer.
+
+    Args:
+        path: The file.
+        trusted_owner: Whether the file must belong to the caller or root (T8: a file that was found, not named).
+
+    Raises:
+        OversizedFile: If it has more than 1 MiB.
+        UnreadableFile: If it is missing, unreadable, a link, a FIFO, a directory or somebody else's.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        is_link = path.is_symlink()
+        why = "is a symbolic link" if is_link else f"cannot be read: {(error.strerror or 'error').lower()}"
+        raise UnreadableFile(path, why) from error
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise UnreadableFile(path, f"is {_kind(status.st_mode)}, not a regular file")
+        if trusted_owner and status.st_uid not in (0, os.getuid()):
+            raise UnreadableFile(path, "belongs to another user")
+        try:
+            content = file.read(MAX_FILE_BYTES + 1)
+        except OSError as error:
+            raise UnreadableFile(path, f"cannot be read: {(error.strerror or 'error').lower()}") from error
+    if len(content) > MAX_FILE_BYTES:
+        raise OversizedFile(path, "is larger than 1 MiB")
+    return FileContent(path, content)
+
+
+def _kind(mode: int) -> str:
+    if stat.S_ISFIFO(mode):
+        return "a FIFO"
+    if stat.S_ISDIR(mode):
+        return "a directory"
+    return "a socket" if stat.S_ISSOCK(mode) else "a device"

@@ -1,0 +1,35 @@
+"""The policies and data that ship with the package: one place that knows where they lie."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+BUILT_IN = ("baseline", "strict", "moderate", "permissive")
+"""Always nameable, and reserved (T7)."""
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+@cache
+def shipped_dir() -> Path:
+    """Gives the directory of the `.policy` files that ship: in the wheel, or in a checkout beside `python/`.
+
+    Raises:
+        FileNotFoundError: If the package was taken apart and has neither.
+    """
+    for candidate in (_PACKAGE / "policies", _PACKAGE.parent.parent / "policies"):
+        if (candidate / "baseline.policy").is_file():
+            return candidate
+    raise FileNotFoundError("the policies that ship with replicante are missing from its installation")
+
+
+@cache
+def shipped_names() -> tuple[str, ...]:
+    """Gives the names of all policies that ship, sorted; each lies in the file of its name."""
+    return tuple(sorted(path.stem for path in shipped_dir().glob("*.policy")))
+
+
+def shipped_path(name: str) -> Path | None:
+    """Gives the file of a policy that ships, or None if none has that name."""
+    return shipped_dir() / f"{name}.policy" if name in shipped_names() else None

@@ -1,0 +1,121 @@
+"""The statements of one policy after binding: what inheritance and checks work on.
+
+Each statement is kept twice: bound to the values of this run, and symbolic, with `${variables}` as written. A
+statement that mentions no variable has the same object in both places, so the trust digest costs little.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from .diagnostics import Span
+from .inherit import Stated
+from .model import (
+    Alert,
+    Block,
+    ByteRate,
+    HomeKind,
+    Limit,
+    Pin,
+    Rule,
+    Secret,
+    SourceRef,
+    SyscallRule,
+    Test,
+    Tripwire,
+    WorkspaceKind,
+)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Both(Generic[T]):
+    """A part of the model as bound in this run, and before binding."""
+
+    bound: T
+    symbolic: T
+
+
+@dataclass(frozen=True, slots=True)
+class RuleStatement:
+    """One rule as written: its entries, and the parts that only checks need."""
+
+    id: str
+    label: str | None
+    rules: Both[tuple[Rule, ...]]
+    limits: tuple[Limit, ...]
+    span: Span
+    pattern_spans: tuple[Span, ...]
+    """Where each entry's pattern is written, in the order of the entries."""
+    keyword: Span
+    """The word `allow`, `deny`, … where a fix-it puts `override`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SyscallStatement:
+    """One rule of the `syscalls` block."""
+
+    rule: SyscallRule
+    span: Span
+    keyword: Span
+
+
+@dataclass(frozen=True, slots=True)
+class RuleLimits:
+    """`override limits of LABEL …`."""
+
+    rule_id: str
+    limits: tuple[Limit, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentName:
+    """A name or prefix after `keep` or `drop` in the environment, or a capability."""
+
+    name: str
+    span: Span
+    override: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SetVariable:
+    """`set NAME "VALUE"`."""
+
+    name: str
+    value: Both[str]
+    span: Span
+
+
+@dataclass(slots=True)
+class OwnStatements:
+    """All that one policy says itself, in the order written."""
+
+    policy: str
+    description: str | None = None
+    rules: list[RuleStatement] = field(default_factory=list)
+    syscalls: list[SyscallStatement] = field(default_factory=list)
+    block_limits: dict[Block, list[Stated[Limit]]] = field(default_factory=dict)
+    rule_limits: list[RuleLimits] = field(default_factory=list)
+    resources: dict[str, Stated[int | ByteRate]] = field(default_factory=dict)
+    home: Stated[HomeKind] | None = None
+    workspace: Stated[WorkspaceKind] | None = None
+    accept: list[str] = field(default_factory=list)
+    capabilities_keep: list[EnvironmentName] = field(default_factory=list)
+    capabilities_drop: list[EnvironmentName] = field(default_factory=list)
+    environment_keep: list[EnvironmentName] = field(default_factory=list)
+    environment_drop: list[EnvironmentName] = field(default_factory=list)
+    environment_set: list[SetVariable] = field(default_factory=list)
+    secrets: list[tuple[Both[Secret], Span]] = field(default_factory=list)
+    alerts: list[tuple[Both[Alert], Span]] = field(default_factory=list)
+    tripwires: list[tuple[Both[Tripwire], Span]] = field(default_factory=list)
+    pins: list[Both[Pin]] = field(default_factory=list)
+    tests: list[Both[Test]] = field(default_factory=list)
+    sources: dict[str, SourceRef] = field(default_factory=dict)
+    """Positions of everything that has a rule id."""
+    variables: set[str] = field(default_factory=set)
+    """The variables that the policy mentions."""
+    host_sets: set[str] = field(default_factory=set)
+    """The host sets that the policy mentions."""
