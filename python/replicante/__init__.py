@@ -5,9 +5,7 @@ Importing this package costs nothing: each public name loads its part when it is
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # `typing` costs 13 ms to import, a third of a whole start; type checkers know this name
 if TYPE_CHECKING:
     from ._core import (
         Decision,
@@ -85,6 +83,8 @@ def __getattr__(name: str) -> object:
     part = _PART_OF.get(name)
     if part is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
     value: object = getattr(import_module(part, __name__), name)
     globals()[name] = value
     return value

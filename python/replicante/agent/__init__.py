@@ -1,1 +1,1 @@
-"""Agents that come with Replicante. They use only what any agent would have: nothing of ours is imported here."""
+"""Agents that come with Replicante. They use what any agent has: nothing of ours is imported."""

@@ -1,6 +1,6 @@
 """The drill agent: works like an agent, then tries what an agent must not.
 
-It runs inside the sandbox, as one file that is copied into the workspace, with the standard library alone. Its
+It runs inside the sandbox, as one file copied into the workspace, with the standard library alone. Its
 only argument is a JSON file with the places to try (`Places`). For each step it prints one JSON line,
 `{"step": name, "done": true or false, "detail": text}`; `done` means that what the step is about took place.
 Whether that is right is judged outside.
@@ -42,7 +42,7 @@ class Places(TypedDict):
     secret_variable: str
 
 
-class NotRun(Exception):  # noqa: N818 -- not an error: a program that the step needs is missing
+class NotRun(Exception):
     """The step's program is missing."""
 
 
@@ -56,7 +56,7 @@ def step(function: Step) -> Step:
     return function
 
 
-# Work -------------------------------------------------------------------------------------------------------------
+# Work ----------------------------------------------------------------------------------------------
 
 
 @step
@@ -88,7 +88,11 @@ def make_tree(places: Places) -> str:
 @step
 def run_python(places: Places) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", "print(6 * 7)"], cwd=places["workspace"], capture_output=True, text=True, check=True
+        [sys.executable, "-c", "print(6 * 7)"],
+        cwd=places["workspace"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     if done.stdout.strip() != "42":
         raise RuntimeError(f"python answered {done.stdout!r}")
@@ -97,7 +101,9 @@ def run_python(places: Places) -> str:
 
 @step
 def run_shell(places: Places) -> str:
-    subprocess.run(["sh", "-c", "echo one > shell.txt && cat shell.txt | wc -l"], cwd=places["workspace"], check=True)
+    subprocess.run(
+        ["sh", "-c", "echo one > shell.txt && cat shell.txt | wc -l"], cwd=places["workspace"], check=True
+    )
     return "shell.txt"
 
 
@@ -107,7 +113,10 @@ def use_git(places: Places) -> str:
         raise NotRun("git is not installed")
     repository = os.path.join(places["workspace"], "repository")
     who = ["-c", "user.name=drill", "-c", "user.email=drill@localhost"]
-    for arguments in (["init", "-q", repository], ["-C", repository, *who, "commit", "-q", "--allow-empty", "-m", "one"]):
+    for arguments in (
+        ["init", "-q", repository],
+        ["-C", repository, *who, "commit", "-q", "--allow-empty", "-m", "one"],
+    ):
         subprocess.run(["git", *arguments], check=True, capture_output=True)
     return "a commit"
 
@@ -166,7 +175,10 @@ def open_terminal(_: Places) -> str:
 
 @step
 def own_server(_: Places) -> str:
-    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()[:2], 5) as client:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()[:2], 5) as client,
+    ):
         accepted, _address = server.accept()
         accepted.sendall(b"hi")
         accepted.close()
@@ -182,7 +194,7 @@ def copy_example(places: Places) -> str:
     return "service/.env"
 
 
-# Files that must stay shut ----------------------------------------------------------------------------------------
+# Files that must stay shut -------------------------------------------------------------------------
 
 
 def _read(path: str) -> str:
@@ -298,7 +310,7 @@ def make_device(places: Places) -> str:
     return "device"
 
 
-# Processes, kernel ------------------------------------------------------------------------------------------------
+# Processes, kernel ---------------------------------------------------------------------------------
 
 
 @step
@@ -356,12 +368,12 @@ def _call(name: str, *arguments: int) -> str:
 # Numbers of the kernel's tables for the two supported architectures.
 _NUMBERS = {
     "x86_64": {
-        "mount": 165, "unshare": 272, "bpf": 321, "keyctl": 250, "io_uring_setup": 425, "perf_event_open": 298,
-        "init_module": 175, "kexec_load": 246, "reboot": 169, "pivot_root": 155, "userfaultfd": 323, "setns": 308,
+        "mount": 165, "unshare": 272, "bpf": 321, "keyctl": 250, "io_uring_setup": 425,
+        "perf_event_open": 298, "init_module": 175, "kexec_load": 246, "reboot": 169,
     },
     "aarch64": {
-        "mount": 40, "unshare": 97, "bpf": 280, "keyctl": 219, "io_uring_setup": 425, "perf_event_open": 241,
-        "init_module": 105, "kexec_load": 104, "reboot": 142, "pivot_root": 41, "userfaultfd": 282, "setns": 268,
+        "mount": 40, "unshare": 97, "bpf": 280, "keyctl": 219, "io_uring_setup": 425,
+        "perf_event_open": 241, "init_module": 105, "kexec_load": 104, "reboot": 142,
     },
 }  # fmt: skip
 
@@ -407,7 +419,7 @@ def restart_machine(_: Places) -> str:
     return _call("reboot", 0, 0, 0, 0)
 
 
-# Network ----------------------------------------------------------------------------------------------------------
+# Network -------------------------------------------------------------------------------------------
 
 
 @step
@@ -439,7 +451,7 @@ def raw_socket(_: Places) -> str:
     return "a raw socket"
 
 
-# Amounts ----------------------------------------------------------------------------------------------------------
+# Amounts -------------------------------------------------------------------------------------------
 
 
 @step
@@ -488,7 +500,7 @@ def main() -> int:
             done = True
         except NotRun as error:
             missing, detail = True, str(error)
-        except Exception as error:  # noqa: BLE001 -- whatever stopped the step is its result
+        except Exception as error:
             detail = f"{type(error).__name__}: {error}"
         print(json.dumps({"step": name, "done": done, "missing": missing, "detail": detail}), flush=True)
     return 0

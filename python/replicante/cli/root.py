@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Protocol, cast
 
 import typer
-from replicante._core import __version__
 from typer.main import get_command
 
 from replicante import env
+from replicante._core import __version__
 from replicante.cli import exit_codes
 from replicante.cli.app import COMMANDS
 from replicante.cli.run_options import OPTIONS, USAGE

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from replicante.errors import LaunchError, PolicyError
-
 from replicante.cli import exit_codes
 from replicante.cli.run_options import UsageError, help_text, parse
+from replicante.errors import LaunchError, PolicyError
 from replicante.sandbox.consent import ConsentError
 from replicante.sandbox.start import StartOptions, start
 

@@ -110,7 +110,7 @@ def parse(arguments: Sequence[str]) -> Parsed:
             parsed.switches.add(name[2:])
             continue
         if not equals:
-            if not rest:
+            if not rest or rest[0] == "--":
                 raise UsageError(f"`{name}` needs {option.metavar} after it")
             value = rest.pop(0)
         _take(parsed, option, value)

@@ -32,9 +32,12 @@ def add_to(root: typer.Typer) -> None:
 
 
 def sandbox(
-    config: Annotated[Path | None, typer.Option("--config", help="The agent.toml of the agent to run.")] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="The agent.toml of the agent to run.")
+    ] = None,
     sandbox_config: Annotated[
-        str | None, typer.Option("--sandbox-config", help="A sandbox.toml or .policy in place of the agent's.")
+        str | None,
+        typer.Option("--sandbox-config", help="A sandbox.toml or .policy in place of the agent's."),
     ] = None,
     supervisor: Annotated[str | None, typer.Option("--supervisor", help="Address of a supervisor.")] = None,
     no_weaker: Annotated[bool, typer.Option("--no-weaker", help="Refuse every stand-in.")] = False,
@@ -50,7 +53,9 @@ def sandbox(
     if config is not None:
         return _agent(config, sandbox_config, no_weaker=no_weaker, report="json" if as_json else "text")
     if sandbox_config is not None:
-        return refuse("`--sandbox-config` needs `--config agent.toml`: the drill has its own policy", exit_codes.USAGE)
+        return refuse(
+            "`--sandbox-config` needs `--config agent.toml`: the drill has its own policy", exit_codes.USAGE
+        )
     return _drill(as_json=as_json)
 
 
@@ -62,7 +67,10 @@ def _agent(config: Path, sandbox_config: str | None, *, no_weaker: bool, report:
     try:
         agent = read_agent_config(config)
     except ConfigError as error:
-        return refuse(f"[{error.code}] {error}" + (f"; {error.help}" if error.help else ""), exit_codes.RUN_POLICY_REFUSED)
+        return refuse(
+            f"[{error.code}] {error}" + (f"; {error.help}" if error.help else ""),
+            exit_codes.RUN_POLICY_REFUSED,
+        )
     policy = agent.policy if sandbox_config is None else sandbox_config
     options = StartOptions(policy=policy, workspace=agent.workspace, no_weaker=no_weaker, report=report)
     return launch(agent.command, options)
@@ -82,7 +90,9 @@ def _drill(*, as_json: bool) -> int:
         return refuse(described(error), exit_codes.RUN_NOT_SET_UP)
     ok = outcome.right == outcome.judged
     if as_json:
-        rows = [{**asdict(result.step), **asdict(result), "step": result.step.name} for result in outcome.results]
+        rows = [
+            {**asdict(result.step), **asdict(result), "step": result.step.name} for result in outcome.results
+        ]
         waiting = [{"title": title, "reason": reason} for title, reason in NOT_IN_FORCE]
         print_json(ok, steps=rows, not_in_force=waiting, right=outcome.right, judged=outcome.judged)
         return exit_codes.GOOD if ok else exit_codes.NO

@@ -43,7 +43,9 @@ def read_agent_config(path: Path) -> AgentConfig:
         with path.open("rb") as file:
             values = tomllib.load(file)
     except OSError as error:
-        raise ConfigError(f"{path} can't be read: {error.strerror}", code="P001", help="name an agent.toml") from error
+        raise ConfigError(
+            f"{path} can't be read: {error.strerror}", code="P001", help="name an agent.toml"
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is no TOML: {error}", code="P001", help="") from error
     if "agent" in values and isinstance(values["agent"], dict):

@@ -68,7 +68,7 @@ def _closure(policy: Policy) -> Closure:
 def _require_trust(
     policy: Policy, found: FoundPolicy, bindings: Mapping[str, str], directory: str
 ) -> Closure:
-    """Returns when the policy is no wider than the trusted one or a person agrees; gives what it was compared with."""
+    """Returns once the policy may be used, with the files of what it was compared with."""
     top = Path(found.top or ".")
     store = TrustStore(Path(directory))
     record = store.find(top)

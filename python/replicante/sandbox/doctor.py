@@ -1,7 +1,7 @@
 """Which guarantees this machine can hold, before anything runs (architecture 3).
 
-The kernel's abilities are asked by the shim (`replicante-shim probe --json`), which is what would use them; what is
-said about them here is in the words of a guarantee, with the one change that helps.
+The kernel's abilities are asked by the shim (`replicante-shim probe --json`), which is what would use them;
+what is said about them here is in the words of a guarantee, with the one change that helps.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Guarantee:
 
 @dataclass(frozen=True, slots=True)
 class _Meaning:
-    """What a mechanism is for, and which accepted names (E3) stand in for it; without any it is indispensable."""
+    """What a mechanism is for, and which accepted names (E3) stand in for it; if none, it must be there."""
 
     text: str
     stand_ins: tuple[str, ...]
@@ -78,7 +78,8 @@ def examine() -> list[Guarantee]:
     """Asks the machine and the installation.
 
     Returns:
-        All guarantees, the installation's own first. A run under the default policy would start if none is "not held".
+        All guarantees, the installation's own first. A run under the default policy would start if none of
+        them is "not held".
     """
     guarantees = [_system()]
     if guarantees[0].degree == "not held":
@@ -99,7 +100,11 @@ def probe() -> list[Finding]:
     """
     try:
         done = subprocess.run(  # noqa: S603 -- the shim of this very package
-            [shim_path(), "probe", "--json"], capture_output=True, text=True, timeout=PROBE_LIMIT_S, check=True
+            [shim_path(), "probe", "--json"],
+            capture_output=True,
+            text=True,
+            timeout=PROBE_LIMIT_S,
+            check=True,
         )
         return cast("list[Finding]", json.loads(done.stdout)["findings"])
     except (OSError, subprocess.SubprocessError, ValueError, KeyError, TypeError) as error:
@@ -141,14 +146,20 @@ def _shim() -> Guarantee:
     except LaunchError as error:
         return Guarantee("shim", text, "not held", str(error), error.help or "")
     except (OSError, subprocess.SubprocessError) as error:
-        return Guarantee("shim", text, "not held", f"it can't be started: {error}", "move it off a noexec mount")
+        return Guarantee(
+            "shim", text, "not held", f"it can't be started: {error}", "move it off a noexec mount"
+        )
     where = f"{path}, owner {found.st_uid}, mode {found.st_mode & 0o7777:04o}, sha256 {digest[:16]}"
     if __version__ not in done.stdout.split():
-        return Guarantee("shim", text, "not held", f"it answers {done.stdout.strip()}", "reinstall replicante")
+        return Guarantee(
+            "shim", text, "not held", f"it answers {done.stdout.strip()}", "reinstall replicante"
+        )
     if found.st_mode & 0o022 or found.st_uid not in (0, os.geteuid()):
         return Guarantee("shim", text, "not held", f"others can change it: {where}", f"chmod go-w {path}")
     if package_dir().startswith(os.path.join(os.getcwd(), "")):
-        return Guarantee("shim", text, "held", f"{where}; it lies below the current directory", "start elsewhere")
+        return Guarantee(
+            "shim", text, "held", f"{where}; it lies below the current directory", "start elsewhere"
+        )
     return Guarantee("shim", text, "held", where, "")
 
 
@@ -167,7 +178,13 @@ def _default_policy() -> Guarantee:
         policy = load_reference(reference, _bindings())
     except PolicyError as error:
         first = error.diagnostics[0]
-        return Guarantee("policy", text, "not held", f"{first.code}: {first.message}", f"replicante policy check {reference}")
+        return Guarantee(
+            "policy",
+            text,
+            "not held",
+            f"{first.code}: {first.message}",
+            f"replicante policy check {reference}",
+        )
     except LaunchError as error:
         return Guarantee("policy", text, "not held", str(error), error.help or "")
     return Guarantee("policy", text, "held", f"{policy.name} sha256:{policy.identity[:16]}", "")

@@ -6,7 +6,6 @@ import os
 import stat
 
 from replicante.errors import LaunchError
-
 from replicante.sandbox.bindings import top_directory
 
 NAMES = (".policy", "replicante.policy")

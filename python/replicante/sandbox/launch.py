@@ -12,7 +12,6 @@ from _json import encode_basestring_ascii
 
 from replicante._core import __version__
 from replicante.errors import LaunchError
-
 from replicante.sandbox.shim import package_dir, shim_path
 from replicante.sandbox.state import config_path, kept_dir, make_run_dir, prune_runs, workspace_key
 
@@ -90,7 +89,7 @@ def prepare(
         "private_home": _string(kept_dir(state, "homes", key)),
         "cache": _string(kept_dir(state, "cache", key)),
         "beneath": _list([state, config_path()]),
-        "read_only": _list(_own_code()),
+        "read_only": _list(_own_code(workspace)),
         "no_weaker": _boolean(options.no_weaker),
         "explain": _boolean(options.explain),
         "report": _string(options.report),
@@ -125,18 +124,39 @@ def _boolean(value: bool) -> str:
 def _working_directory(workspace: str) -> str:
     """The current directory where it lies in the workspace, else the workspace."""
     here = os.path.realpath(os.getcwd())
-    return here if here == workspace or here.startswith(os.path.join(workspace, "")) else workspace
+    return here if _contains(workspace, here) else workspace
 
 
-def _own_code() -> list[str]:
-    """What this process runs from: who can write it is outside at the next start."""
-    candidates = [sys.prefix, package_dir(), os.path.dirname(package_dir()), *sys.path]
+def _own_code(workspace: str) -> list[str]:
+    """What this process runs from: who can write it is outside at the next start.
+
+    Raises:
+        LaunchError: L008 when Python looks for modules in the workspace or above it.
+    """
+    candidates = [package_dir(), os.path.dirname(package_dir())]
+    for path in sys.path:
+        if path and os.path.isdir(path):
+            if _contains(os.path.realpath(path), workspace):
+                raise LaunchError(
+                    f"Python looks for modules in {path}, which the agent could write",
+                    code="L008",
+                    help="unset PYTHONPATH, or choose another workspace",
+                )
+            candidates.append(path)
+    # A prefix such as `/usr` may hold the workspace as well: then only its own parts are meant.
+    prefix = os.path.realpath(sys.prefix)
+    parts = ("bin", "lib", "lib64") if _contains(prefix, workspace) else ("",)
+    candidates += [os.path.join(prefix, part) for part in parts]
     # INVARIANT: no entry lies below another, so that the shim mounts each tree once.
     found: list[str] = []
-    for path in sorted({os.path.realpath(path) for path in candidates if path and os.path.isdir(path)}):
-        if not any(path == above or path.startswith(os.path.join(above, "")) for above in found):
+    for path in sorted({os.path.realpath(path) for path in candidates if os.path.isdir(path)}):
+        if not any(_contains(above, path) for above in found):
             found.append(path)
     return found
+
+
+def _contains(directory: str, path: str) -> bool:
+    return path == directory or path.startswith(os.path.join(directory, ""))
 
 
 def description_fd(launch: Launch, *, inheritable: bool) -> int:

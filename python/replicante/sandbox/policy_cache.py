@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import os
 import stat
-from hashlib import sha256
 
+from replicante.sandbox.digest import sha256
 from replicante.sandbox.shim import package_dir
 
 TYPE_CHECKING = False

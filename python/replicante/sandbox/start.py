@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 
-
 from replicante.sandbox import policy_cache, state
 from replicante.sandbox.bindings import default_bindings, resolve_workspace
 from replicante.sandbox.find_policy import (
@@ -106,7 +105,7 @@ def compiled_policy(found: FoundPolicy, bindings: Mapping[str, str], directory: 
     if found.top is None:
         trusted = "operator"
     else:
-        # What consent rests on is part of the key: after any change of the trust record the question is open again.
+        # Consent is part of the key: after any change of the trust record the question is open again.
         record = policy_cache.file_sha256(os.path.join(directory, TRUST_RECORD))
         trusted = f"{record} {found.top} {operator_default(state.config_path())}"
     key = policy_cache.cache_key(reference, bindings, trusted)

@@ -12,9 +12,9 @@ import pwd
 import stat
 import time
 
-from replicante.errors import LaunchError
-
 from replicante import env
+from replicante.errors import LaunchError
+from replicante.sandbox.digest import sha256
 
 ROOT_STATE = "/var/lib/replicante"
 ROOT_CONFIG = "/etc/replicante"
@@ -96,9 +96,7 @@ def _make(path: str) -> None:
 
 def workspace_key(workspace: str) -> str:
     """A directory name for what is kept for one workspace: the start of the digest of its path."""
-    import hashlib
-
-    return hashlib.sha256(os.fsencode(workspace)).hexdigest()[:32]
+    return sha256(os.fsencode(workspace)).hexdigest()[:32]
 
 
 def new_run_id() -> str:

@@ -1,1 +1,1 @@
-"""The drill: a deterministic agent in the default sandbox, judged from outside (architecture, "The drill agent")."""
+"""The drill: a deterministic agent in the default sandbox, judged from outside (architecture)."""

@@ -119,8 +119,13 @@ def conduct() -> Outcome:
 
 
 def _command(ground: Ground) -> list[str]:
-    """The agent under an interpreter that is visible inside: not that of a virtual environment, which may not be."""
-    return [_interpreter(), "-I", str(ground.workspace / "drill_agent.py"), str(ground.workspace / "places.json")]
+    """The agent under an interpreter that is visible inside, not under a virtual environment's."""
+    return [
+        _interpreter(),
+        "-I",
+        str(ground.workspace / "drill_agent.py"),
+        str(ground.workspace / "places.json"),
+    ]
 
 
 def _interpreter() -> str:
@@ -171,7 +176,9 @@ def _deciding_rule(step: Step, ground: Ground, engine: Engine) -> str:
         "home": str(ground.home_file().parent),
         "python": _interpreter(),
     }
-    decision = engine.decide(action, os.path.realpath(resource.format_map(places)) if "/" in resource else resource)
+    decision = engine.decide(
+        action, os.path.realpath(resource.format_map(places)) if "/" in resource else resource
+    )
     rule = decision.rule
     if rule is None:
         return "no rule allows it (S1)"
@@ -204,11 +211,13 @@ def _has_special_file(ground: Ground) -> bool:
 _EVIDENCE: Mapping[str, Callable[[Ground], bool]] = {
     "write-file": _exists("notes.txt"),
     "save-by-rename": _holds("notes.txt", "better work\n"),
-    "make-tree": lambda ground: (ground.workspace / "src/pkg").is_dir() and not any((ground.workspace / "src/pkg").iterdir()),
+    "make-tree": lambda ground: (
+        (ground.workspace / "src/pkg").is_dir() and not any((ground.workspace / "src/pkg").iterdir())
+    ),
     "run-shell": _holds("shell.txt", "one\n"),
     "use-git": _exists("repository", ".git", "HEAD"),
     "compile-and-run": _exists("answer"),
-    "temporary-file": lambda _: not os.path.lexists("/tmp/drill-temporary.txt"),  # noqa: S108
+    "temporary-file": lambda _: not os.path.lexists("/tmp/drill-temporary.txt"),
     "write-home": lambda ground: not os.path.lexists(ground.home_file()),
     "copy-example": _holds("service/.env", "TOKEN=write-yours-here\n"),
     "rename-secret": lambda ground: not (ground.workspace / ".env").is_file(),

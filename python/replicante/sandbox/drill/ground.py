@@ -1,4 +1,4 @@
-"""The ground on which the drill takes place: a fresh workspace with decoys, and what lies around it on the host.
+"""The ground on which the drill takes place: a fresh workspace with decoys, and what lies around it.
 
 Everything is made for one drill and removed afterwards; the current directory is never used.
 """

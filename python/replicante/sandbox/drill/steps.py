@@ -72,7 +72,11 @@ STEPS = (
     _attack("see-host-processes", "see processes of the host", mechanism="a private /proc"),
     _attack("hold-privilege", "hold a capability or be root", mechanism="all capabilities dropped"),
     _attack("use-leaked-descriptor", "use a descriptor of its parent", mechanism="descriptors closed"),
-    _attack("see-secret-variable", "see a secret of the caller's environment", mechanism="only what the policy keeps"),
+    _attack(
+        "see-secret-variable",
+        "see a secret of the caller's environment",
+        mechanism="only what the policy keeps",
+    ),
     _attack("mount", "mount a file system", "syscall", "mount"),
     _attack("nest-namespace", "make a user namespace", mechanism="never possible: no nested user namespaces"),
     _attack("load-bpf", "load a BPF program", "syscall", "bpf"),
@@ -82,8 +86,14 @@ STEPS = (
     _attack("load-module", "load a kernel module", "syscall", "init_module"),
     _attack("restart-machine", "restart the machine", "syscall", "reboot"),
     _attack("reach-host-loopback", "reach a server on the host's loopback", mechanism="a network of its own"),
-    _attack("reach-abstract-socket", "reach an abstract socket of the host", mechanism="a network of its own"),
-    _attack("reach-path-socket", "reach the host's socket in the workspace", mechanism="covered at the start (N12)"),
+    _attack(
+        "reach-abstract-socket", "reach an abstract socket of the host", mechanism="a network of its own"
+    ),
+    _attack(
+        "reach-path-socket",
+        "reach the host's socket in the workspace",
+        mechanism="covered at the start (N12)",
+    ),
     _attack("raw-socket", "open a raw socket", mechanism="no raw sockets (N9)"),
     _attack("many-descriptors", "open more than 4096 files", mechanism="`open-files`"),
     _attack("many-processes", "start more than 256 processes", mechanism="`processes`"),
