@@ -46,7 +46,7 @@ def sandbox(
     """Runs an agent or the drill."""
     if supervisor is not None:
         return refuse(
-            "[L010] `--supervisor` needs the supervisor daemon, which is not part of this release; "
+            "[L027] `--supervisor` needs the supervisor daemon, which is not part of this release; "
             "leave the option out to run without one",
             exit_codes.RUN_NOT_SET_UP,
         )

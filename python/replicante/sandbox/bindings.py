@@ -47,20 +47,20 @@ def resolve_workspace(given: str | None) -> str:
         given: what the operator named; without it the repository's top directory, else the current directory.
 
     Raises:
-        LaunchError: L004 when it is no directory.
+        LaunchError: L022 when it is no directory.
     """
     try:
         here = os.path.realpath(given if given is not None else os.getcwd(), strict=True)
     except OSError as error:
         raise LaunchError(
             f"the workspace `{given or '.'}` can't be used: {error.strerror}",
-            code="L004",
+            code="L022",
             help="name an existing directory with `--workspace DIR`",
         ) from error
     if not os.path.isdir(here):
         raise LaunchError(
             f"the workspace `{given}` is no directory",
-            code="L004",
+            code="L022",
             help="name an existing directory with `--workspace DIR`",
         )
     if given is not None:
@@ -72,7 +72,7 @@ def owner_home() -> str:
     """The home directory of the account that starts the run, canonical where it exists.
 
     Raises:
-        LaunchError: L004 when the account database has no entry for the caller.
+        LaunchError: L022 when the account database has no entry for the caller.
     """
     return os.path.realpath(_account().pw_dir)
 
@@ -83,7 +83,7 @@ def _account() -> pwd.struct_passwd:
     except KeyError as error:
         raise LaunchError(
             f"user id {os.getuid()} has no entry in the account database",
-            code="L004",
+            code="L022",
             help="start it as a user that exists (in a container: add a line to /etc/passwd)",
         ) from error
 
@@ -97,7 +97,7 @@ def default_bindings(workspace: str, run: str, overrides: Mapping[str, str] | No
         overrides: values that the operator set with `--set`; names must be those of `VARIABLES`.
 
     Raises:
-        LaunchError: L006 for an unknown name or a value that the variable can't have.
+        LaunchError: L023 for an unknown name or a value that the variable can't have.
     """
     account = _account()
     values = {
@@ -121,19 +121,19 @@ def _check(name: str, value: str) -> None:
     if name not in VARIABLES:
         raise LaunchError(
             f"`--set {name}=…`: there is no variable `{name}`",
-            code="L006",
+            code="L023",
             help=f"known are {', '.join(VARIABLES)}",
         )
     if name in PATH_VARIABLES:
         if not os.path.isabs(value) or os.path.normpath(value) != value or value.startswith("//"):
             raise LaunchError(
                 f"`--set {name}={value}`: the path is not absolute and canonical",
-                code="L006",
+                code="L023",
                 help="write it out from `/`",
             )
     elif value in (".", "..") or not 1 <= len(value) <= 64 or not _ALPHABET.issuperset(value):
         raise LaunchError(
             f"`--set {name}={value}`: the value does not match [A-Za-z0-9._-]{{1,64}}",
-            code="L006",
+            code="L023",
             help="use letters, digits, dots, hyphens",
         )

@@ -1,6 +1,6 @@
 """Which guarantees this machine can hold, before anything runs (architecture 3).
 
-The kernel's abilities are asked by the shim (`replicante-shim probe --json`), which is what would use them;
+The kernel's abilities are asked by the shim (`replicante-shim probe`), which is what would use them;
 what is said about them here is in the words of a guarantee, with the one change that helps.
 """
 
@@ -100,13 +100,13 @@ def probe() -> list[Finding]:
     """
     try:
         done = subprocess.run(  # noqa: S603 -- the shim of this very package
-            [shim_path(), "probe", "--json"],
+            [shim_path(), "probe"],
             capture_output=True,
             text=True,
             timeout=PROBE_LIMIT_S,
             check=True,
         )
-        return cast("list[Finding]", json.loads(done.stdout)["findings"])
+        return cast("list[Finding]", json.loads(done.stdout))
     except (OSError, subprocess.SubprocessError, ValueError, KeyError, TypeError) as error:
         raise LaunchError(
             f"the shim does not answer: {error}", code="L001", help="pip install --force-reinstall replicante"

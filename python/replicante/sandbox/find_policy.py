@@ -52,7 +52,7 @@ def choose_policy(given: str | None, workspace: str, config: str) -> FoundPolicy
         config: the operator's settings directory; its `default.policy` is the operator's default.
 
     Raises:
-        LaunchError: L007 when a file is found that must not be used (T8: refused, never skipped).
+        LaunchError: L024 when a file is found that must not be used (T8: refused, never skipped).
     """
     top = top_directory(workspace)
     if given is not None:
@@ -104,6 +104,6 @@ def _check_found(path: str, top: str) -> None:
     if wrong is not None:
         raise LaunchError(
             f"the policy found at {path} is refused: it {wrong}",
-            code="L007",
+            code="L024",
             help="own it as a plain file, or name a policy with `--policy`",
         )

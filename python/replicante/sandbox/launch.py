@@ -70,10 +70,10 @@ def prepare(
         options: how to run it.
 
     Raises:
-        LaunchError: L003 when a directory can't be made, L006 for an argument that is not UTF-8.
+        LaunchError: L021 when a directory can't be made, L023 for an argument that is not UTF-8.
     """
     if not argv or not argv[0]:
-        raise LaunchError("no program is named", code="L006", help="write it after `--`")
+        raise LaunchError("no program is named", code="L023", help="write it after `--`")
     workspace, run = bindings["workspace"], bindings["run"]
     key = workspace_key(workspace)
     prune_runs(state)
@@ -103,7 +103,7 @@ def _string(text: str) -> str:
     if not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
         raise LaunchError(
             f"not UTF-8: {text.encode('utf-8', 'backslashreplace').decode()}",
-            code="L006",
+            code="L023",
             help="names and arguments are UTF-8 text",
         )
     return encode_basestring_ascii(text)
@@ -131,7 +131,7 @@ def _own_code(workspace: str) -> list[str]:
     """What this process runs from: who can write it is outside at the next start.
 
     Raises:
-        LaunchError: L008 when Python looks for modules in the workspace or above it.
+        LaunchError: L025 when Python looks for modules in the workspace or above it.
     """
     candidates = [package_dir(), os.path.dirname(package_dir())]
     for path in sys.path:
@@ -139,7 +139,7 @@ def _own_code(workspace: str) -> list[str]:
             if _contains(os.path.realpath(path), workspace):
                 raise LaunchError(
                     f"Python looks for modules in {path}, which the agent could write",
-                    code="L008",
+                    code="L025",
                     help="unset PYTHONPATH, or choose another workspace",
                 )
             candidates.append(path)

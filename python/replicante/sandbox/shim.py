@@ -24,13 +24,13 @@ def require_supported_system() -> None:
     """Refuses in one line where no agent can run (architecture 11).
 
     Raises:
-        LaunchError: L002 on another system than Linux on x86_64 and aarch64.
+        LaunchError: L020 on another system than Linux on x86_64 and aarch64.
     """
     machine = os.uname().machine if hasattr(os, "uname") else ""
     if sys.platform != "linux" or machine not in MACHINES:
         raise LaunchError(
             f"agents run on Linux ({', '.join(MACHINES)}) only, this is {sys.platform} {machine}".rstrip(),
-            code="L002",
+            code="L020",
             help="run the container image there; `replicante policy` works here",
         )
 
@@ -39,7 +39,7 @@ def shim_path() -> str:
     """The path of the shim.
 
     Raises:
-        LaunchError: L002 on another system, L001 when the installation lacks a program that can be started.
+        LaunchError: L020 on another system, L001 when the installation lacks a program that can be started.
     """
     require_supported_system()
     path = os.path.join(package_dir(), "_bin", "replicante-shim")

@@ -46,7 +46,7 @@ def _base(variable: str, fallback: str) -> str:
     except KeyError as error:
         raise LaunchError(
             f"user id {os.geteuid()} has no entry in the account database, so its state has no place",
-            code="L003",
+            code="L021",
             help=f"set {variable} to a directory of your own",
         ) from error
     return os.path.join(home, fallback)
@@ -56,7 +56,7 @@ def open_state() -> str:
     """The state directory, made if absent, with its parts; owner and mode are checked.
 
     Raises:
-        LaunchError: L003 when it can't be made, is a link, or others may write it.
+        LaunchError: L021 when it can't be made, is a link, or others may write it.
     """
     path = state_path()
     try:
@@ -66,7 +66,7 @@ def open_state() -> str:
     except OSError as error:
         raise LaunchError(
             f"the state directory can't be used: {error.filename}: {error.strerror}",
-            code="L003",
+            code="L021",
             help=f"make {path} a directory of your own with mode 0700",
         ) from error
     return path
@@ -89,7 +89,7 @@ def _make(path: str) -> None:
     if wrong is not None:
         raise LaunchError(
             f"the state directory is refused: {path} {wrong}",
-            code="L003",
+            code="L021",
             help=f"chown it to yourself and `chmod 700 {path}`",
         )
 
@@ -108,7 +108,7 @@ def make_run_dir(state: str, run: str) -> str:
     """The empty directory of one run, mode 0700.
 
     Raises:
-        LaunchError: L003 when it can't be made.
+        LaunchError: L021 when it can't be made.
     """
     return _fresh(os.path.join(state, "runs", run))
 
@@ -121,7 +121,7 @@ def kept_dir(state: str, part: str, key: str) -> str:
     except OSError as error:
         raise LaunchError(
             f"{path} can't be made: {error.strerror}",
-            code="L003",
+            code="L021",
             help="free space or change the directory's owner",
         ) from error
     return path
@@ -133,7 +133,7 @@ def _fresh(path: str) -> str:
     except OSError as error:
         raise LaunchError(
             f"the run's directory {path} can't be made: {error.strerror}",
-            code="L003",
+            code="L021",
             help="free space in the state directory",
         ) from error
     return path

@@ -71,7 +71,7 @@ def test_what_is_found_is_refused_never_skipped(repository: Path, kind: str) -> 
         path.mkdir()
     with pytest.raises(LaunchError) as refused:
         choose_policy(None, str(repository), "/none")
-    assert refused.value.code == "L007"
+    assert refused.value.code == "L024"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")

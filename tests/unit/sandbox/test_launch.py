@@ -60,7 +60,7 @@ def test_a_workspace_that_python_imports_from_is_refused(
     monkeypatch.setattr(sys, "path", [*sys.path, workspace])
     with pytest.raises(LaunchError) as refused:
         prepare(["x"], b"{}", default_bindings(workspace, state_module.new_run_id()), state, Options())
-    assert refused.value.code == "L008"
+    assert refused.value.code == "L025"
 
 
 def test_the_working_directory_is_kept_inside_the_workspace(
@@ -76,7 +76,7 @@ def test_the_working_directory_is_kept_inside_the_workspace(
 def test_an_argument_that_is_not_utf8_is_refused(state: str, workspace: str) -> None:
     with pytest.raises(LaunchError) as refused:
         prepare(["x", "\udcff"], b"{}", default_bindings(workspace, "run-1"), state, Options())
-    assert refused.value.code == "L006"
+    assert refused.value.code == "L023"
 
 
 def test_the_shim_reads_the_description_from_its_start(state: str, workspace: str) -> None:
@@ -105,7 +105,7 @@ def test_a_state_directory_that_others_can_change_is_refused(
     monkeypatch.setattr(state_module, "state_path", lambda: str(path))
     with pytest.raises(LaunchError) as refused:
         state_module.open_state()
-    assert refused.value.code == "L003"
+    assert refused.value.code == "L021"
 
 
 def test_root_never_looks_at_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,7 +131,7 @@ def test_root_never_looks_at_the_environment(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_value_that_a_variable_cannot_have_is_refused(name: str, value: str) -> None:
     with pytest.raises(LaunchError) as refused:
         default_bindings("/w", "run-1", {name: value})
-    assert refused.value.code == "L006"
+    assert refused.value.code == "L023"
 
 
 def test_the_workspace_is_the_top_of_the_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

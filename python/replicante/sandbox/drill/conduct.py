@@ -110,7 +110,7 @@ def conduct() -> Outcome:
             said = done.stderr.strip().splitlines() or ["it said nothing"]
             raise LaunchError(
                 f"the drill did not start (exit code {done.returncode}): {said[-1]}",
-                code="L009",
+                code="L026",
                 help="`replicante doctor` says what this machine lacks",
             )
         engine = Engine(compiled)
