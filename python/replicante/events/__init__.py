@@ -1,0 +1,1 @@
+"""Events of a run: what a journal holds, and reading it."""

@@ -1,0 +1,132 @@
+"""Where `replicante run` refuses: one clear line, the documented exit code, nothing run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+COMMAND = [sys.executable, "-P", "-c", "from replicante.cli.app import main; main()"]
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    path = tmp_path / "workspace"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def run(workspace: Path) -> Run:
+    """Runs the command line in the workspace; a program that it starts would leave the file `started`."""
+
+    def run(*arguments: str, cwd: Path = workspace) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [*COMMAND, *arguments],
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert "Traceback" not in done.stderr
+        assert not (workspace / "started").exists()
+        return done
+
+    return run
+
+
+TOUCH = ("--", "touch", "started")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--polcy", "strict"), "no option `--polcy`"),
+        (("--workspace", "absent"), "[L022] the workspace `absent` can't be used"),
+        (("--set", "shell=x"), "[L023] `--set shell=…`: there is no variable `shell`"),
+        (("--set", "agent=a/b"), "[L023]"),
+    ],
+)
+def test_wrong_words_are_refused_in_one_line(run: Run, arguments: tuple[str, ...], message: str) -> None:
+    done = run("run", *arguments, *TOUCH)
+    assert done.returncode == 125
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_without_a_command_nothing_is_run(run: Run) -> None:
+    done = run("run", "--policy", "strict")
+    assert (done.returncode, done.stderr.count("\n")) == (125, 1)
+
+
+def test_help_and_version_go_to_standard_output(run: Run) -> None:
+    done = run("run", "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Examples:" in done.stdout
+    assert run("--version").stdout.startswith("replicante 0.")
+
+
+@pytest.mark.parametrize("command", ["sandbox", "policy", "doctor", "events"])
+def test_every_command_has_help_with_examples(run: Run, command: str) -> None:
+    done = run(command, "--help")
+    assert done.returncode == 0
+    assert "Examples:" in done.stdout or command == "policy"
+
+
+def test_wrong_usage_of_other_commands_ends_with_4(run: Run) -> None:
+    done = run("doctor", "--jsno")
+    assert (done.returncode, done.stdout) == (4, "")
+    assert "--jsno" in done.stderr
+    assert run("dcotor").returncode == 4
+
+
+def test_a_policy_with_errors_is_refused(run: Run, tmp_path: Path) -> None:
+    policy = tmp_path / "broken.policy"
+    policy.write_text('language 1\n\npolicy x {\n  network { allow connect "a.example" }\n}\n')
+    done = run("run", "--policy", str(policy), *TOUCH)
+    assert done.returncode == 122
+    assert "broken.policy:4:" in done.stderr
+    assert "P039" in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["fifo", "link", "directory"])
+def test_a_policy_that_is_no_plain_file_is_refused(run: Run, workspace: Path, kind: str) -> None:
+    path = workspace / ".policy"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "link":
+        path.symlink_to("/etc/passwd")
+    else:
+        path.mkdir()
+    done = run("run", *TOUCH)
+    assert done.returncode == 125
+    assert "[L024]" in done.stderr
+
+
+def test_a_wider_policy_of_the_repository_needs_a_person(run: Run, workspace: Path) -> None:
+    (workspace / ".git").mkdir()
+    (workspace / ".policy").write_text(
+        'language 1\n\npolicy wide extends moderate {\n  filesystem { allow read "/srv/**" as srv }\n}\n'
+    )
+    done = run("run", *TOUCH)
+    assert done.returncode == 123
+    assert "P090" in done.stderr
+    assert run("run", "--policy", "./.policy", *TOUCH).returncode == 123
+
+
+def test_the_supervisor_is_refused_in_one_line(run: Run) -> None:
+    done = run("sandbox", "--supervisor", "http://127.0.0.1:8080")
+    assert (done.returncode, done.stderr.count("\n")) == (125, 1)
+
+
+def test_a_damaged_agent_toml_is_refused(run: Run, workspace: Path) -> None:
+    (workspace / "agent.toml").write_text('comand = ["touch", "started"]\n')
+    done = run("sandbox", "--config", "agent.toml")
+    assert done.returncode == 122
+    assert "did you mean `command`?" in done.stderr or "`command`" in done.stderr
