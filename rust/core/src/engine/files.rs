@@ -1,0 +1,36 @@
+//! File actions and the host's unix sockets: F3–F5, D2.
+
+use super::{Engine, Verdict};
+use crate::glob::Matches;
+use crate::path::NormalPath;
+use crate::policy::Action;
+use crate::request::{Decision, Outcome, Request};
+
+/// Which of the five file actions a path is allowed, in the order of `Action::FILES`.
+pub type FileRights = [bool; 5];
+
+impl Engine {
+    pub(super) fn decide_file(&self, request: &Request<'_>) -> Decision {
+        let trie = match Action::FILES.iter().position(|action| *action == request.action) {
+            Some(at) => &self.files[at],
+            None => &self.unix,
+        };
+        let mut verdict = Verdict::default();
+        let mut found = Matches::new();
+        for (index, name) in std::iter::once(&request.resource).chain(request.via).enumerate() {
+            let Ok(path) = NormalPath::parse(name.as_bytes()) else { return Decision::UNDECIDABLE };
+            trie.find(path, &mut found);
+            if request.made || request.action == Action::Create {
+                // D2: such rules cover what was there before.
+                found.retain(|entry| !self.compiled.rules[*entry as usize].existing);
+            }
+            verdict.name(self, &found, index == 0);
+        }
+        verdict.decision()
+    }
+
+    /// The actions that are allowed (not held) on an object of this name that the run did not make.
+    pub fn rights(&self, path: &str) -> FileRights {
+        Action::FILES.map(|action| self.decide(&Request::new(action, path)).outcome == Outcome::Allow)
+    }
+}

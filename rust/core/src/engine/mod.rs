@@ -1,0 +1,170 @@
+//! The decision engine: S1–S8 over compiled rules. Total: every request has a decision and nothing can fail.
+//!
+//! ```text
+//! deny   if a never rule or a tripwire matches
+//! deny   if a deny rule d matches and no override o that matches the same name has anc(policy(d), policy(o))
+//! deny   if no allow rule matches
+//! hold   if a hold rule matches and no such override does
+//! allow  otherwise
+//! ```
+
+mod files;
+mod mcp;
+mod network;
+
+use crate::glob::{Glob, Trie};
+use crate::policy::{Action, Compiled, Effect};
+use crate::request::{Decision, Outcome, Reason, Request};
+use network::Hosts;
+use std::collections::HashMap;
+
+pub use files::FileRights;
+
+/// A policy with its automata.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    compiled: Compiled,
+    files: [Trie; 5],
+    unix: Trie,
+    connect: Hosts,
+    resolve: Hosts,
+    /// Entries of the other actions, by action.
+    others: HashMap<Action, Vec<u32>>,
+}
+
+impl Engine {
+    /// Builds the automata. Cost: linear in the policy.
+    pub fn new(compiled: Compiled) -> Self {
+        let mut files = std::array::from_fn(|_| Trie::default());
+        let mut unix = Trie::default();
+        let (mut connect, mut resolve) = (Hosts::default(), Hosts::default());
+        let mut others: HashMap<Action, Vec<u32>> = HashMap::new();
+        for (index, rule) in compiled.rules.iter().enumerate() {
+            // INVARIANT: a compiled form of 64 MiB holds far fewer than 2^32 rules.
+            let entry = u32::try_from(index).unwrap_or(u32::MAX);
+            match rule.action {
+                Action::Connect => connect.add(rule, entry),
+                Action::Resolve => resolve.add(rule, entry),
+                action => {
+                    let trie = match Action::FILES.iter().position(|file| *file == action) {
+                        Some(at) => Some(&mut files[at]),
+                        None if action == Action::ConnectUnix => Some(&mut unix),
+                        None => None,
+                    };
+                    // INVARIANT: the patterns parsed when the compiled form was checked.
+                    match (trie, rule.pattern.as_deref().map(Glob::parse)) {
+                        (Some(trie), Some(Ok(glob))) => trie.add(&glob, entry, rule.downward),
+                        _ => others.entry(action).or_default().push(entry),
+                    }
+                }
+            }
+        }
+        Self { compiled, files, unix, connect, resolve, others }
+    }
+
+    pub fn compiled(&self) -> &Compiled {
+        &self.compiled
+    }
+
+    /// Decides one request, with all limits full.
+    pub fn decide(&self, request: &Request<'_>) -> Decision {
+        match request.action {
+            Action::Connect => self.decide_connect(request),
+            Action::Resolve => self.decide_resolve(request),
+            Action::Listen => self.decide_listen(request),
+            Action::Syscall => self.decide_syscall(request),
+            action if action.is_mcp() => self.decide_mcp(request),
+            _ => self.decide_file(request),
+        }
+    }
+
+    fn decide_syscall(&self, request: &Request<'_>) -> Decision {
+        let matching: Vec<u32> = self
+            .entries(Action::Syscall)
+            .filter(|entry| self.compiled.rules[*entry as usize].names.iter().any(|name| name == request.resource))
+            .collect();
+        let mut verdict = Verdict::default();
+        verdict.name(self, &matching, true);
+        verdict.decision()
+    }
+
+    fn decide_listen(&self, request: &Request<'_>) -> Decision {
+        let Some(port) = request.port else { return Decision::UNDECIDABLE };
+        let matching: Vec<u32> = self
+            .entries(Action::Listen)
+            .filter(|entry| {
+                let rule = &self.compiled.rules[*entry as usize];
+                let any = rule.ports.as_ref().is_none_or(|ports| ports.iter().any(|(low, high)| (*low..=*high).contains(&port)));
+                // Port 0 picks from the allowed ranges (N13, D9).
+                any || (port == 0 && rule.effect.allows())
+            })
+            .collect();
+        let mut verdict = Verdict::default();
+        verdict.name(self, &matching, true);
+        verdict.decision()
+    }
+
+    fn entries(&self, action: Action) -> impl Iterator<Item = u32> {
+        self.others.get(&action).into_iter().flatten().copied()
+    }
+
+    /// Whether one of the overrides among `entries` lifts the restriction `entry` (S7).
+    fn lifted(&self, entry: u32, entries: &[u32]) -> bool {
+        let restricted = self.compiled.policy_of(&self.compiled.rules[entry as usize]);
+        entries.iter().any(|other| {
+            let rule = &self.compiled.rules[*other as usize];
+            rule.effect == Effect::OverrideAllow && self.compiled.is_ancestor(restricted, self.compiled.policy_of(rule))
+        })
+    }
+}
+
+/// What the names of a request have met so far; the strongest restriction and the first grant.
+#[derive(Clone, Copy, Debug, Default)]
+struct Verdict {
+    never: Option<u32>,
+    tripwire: Option<u32>,
+    deny: Option<u32>,
+    hold: Option<u32>,
+    allow: Option<u32>,
+}
+
+impl Verdict {
+    /// Takes in the entries that match one name. Only the resolved name grants; every name restricts.
+    fn name(&mut self, engine: &Engine, entries: &[u32], grants: bool) {
+        for entry in entries {
+            let place = match engine.compiled.rules[*entry as usize].effect {
+                Effect::Allow | Effect::OverrideAllow if grants => &mut self.allow,
+                Effect::Allow | Effect::OverrideAllow => continue,
+                Effect::Never => &mut self.never,
+                Effect::Tripwire => &mut self.tripwire,
+                Effect::Deny if !engine.lifted(*entry, entries) => &mut self.deny,
+                Effect::Hold if !engine.lifted(*entry, entries) => &mut self.hold,
+                Effect::Deny | Effect::Hold => continue,
+            };
+            // The first rule of the text is named, whatever the automaton's order.
+            *place = Some(place.map_or(*entry, |known| known.min(*entry)));
+        }
+    }
+
+    fn decision(self) -> Decision {
+        let made = |outcome, reason, rule: Option<u32>| Decision {
+            outcome,
+            reason,
+            rule: rule.map(|entry| entry as usize),
+            would_allow: self.allow.map(|entry| entry as usize).filter(|_| outcome != Outcome::Allow),
+        };
+        if self.never.is_some() {
+            made(Outcome::Deny, Reason::Never, self.never)
+        } else if self.tripwire.is_some() {
+            made(Outcome::Deny, Reason::Tripwire, self.tripwire)
+        } else if self.deny.is_some() {
+            made(Outcome::Deny, Reason::DenyRule, self.deny)
+        } else if self.allow.is_none() {
+            Decision::SILENT
+        } else if self.hold.is_some() {
+            made(Outcome::Hold, Reason::HoldRule, self.hold)
+        } else {
+            made(Outcome::Allow, Reason::AllowRule, self.allow)
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The checks that make a compiled form total: indices in range, patterns that parse, keys that belong to their action.
+
+use super::{Action, Compiled, Condition, FORMAT, HostKind, Rule, Test};
+use crate::error::CoreError;
+use crate::glob::{Crossing, Glob, TextGlob};
+use crate::host::HostPattern;
+
+pub(super) fn check(compiled: &Compiled) -> Result<(), CoreError> {
+    if compiled.format != FORMAT {
+        let what = format!("format {} is not understood; this engine reads {FORMAT}", compiled.format);
+        return Err(CoreError::new("format", what));
+    }
+    for (index, policy) in compiled.policies.iter().enumerate() {
+        if policy.ancestors.iter().any(|ancestor| *ancestor >= index) {
+            return Err(CoreError::new(format!("policies[{index}].ancestors"), "not an earlier policy"));
+        }
+    }
+    for (index, source) in compiled.sources.iter().enumerate() {
+        in_range(source.policy, compiled.policies.len(), || format!("sources[{index}].policy"))?;
+    }
+    let blocks = [&compiled.blocks.filesystem, &compiled.blocks.network, &compiled.blocks.mcp];
+    for bucket in blocks.into_iter().flatten() {
+        in_range(*bucket, compiled.buckets.len(), || "blocks".to_owned())?;
+    }
+    for (index, secret) in compiled.environment.secrets.iter().enumerate() {
+        in_range(secret.source, compiled.sources.len(), || format!("environment.secrets[{index}].source"))?;
+    }
+    for (index, rule) in compiled.rules.iter().enumerate() {
+        check_rule(compiled, rule).map_err(|error| CoreError::new(format!("rules[{index}].{}", error.place), error.what))?;
+    }
+    Ok(())
+}
+
+fn in_range(index: usize, length: usize, place: impl Fn() -> String) -> Result<(), CoreError> {
+    if index < length { Ok(()) } else { Err(CoreError::new(place(), format!("index {index} of {length}"))) }
+}
+
+fn check_rule(compiled: &Compiled, rule: &Rule) -> Result<(), CoreError> {
+    in_range(rule.source, compiled.sources.len(), || "source".into())?;
+    for bucket in &rule.limits {
+        in_range(*bucket, compiled.buckets.len(), || "limits".into())?;
+    }
+    if rule.ports.iter().flatten().any(|(low, high)| low > high) {
+        return Err(CoreError::new("ports", "the low port comes first"));
+    }
+    let odd = odd_keys(rule);
+    if let Some(key) = odd {
+        return Err(CoreError::new(key, format!("has no meaning for `{}`", rule.action.word())));
+    }
+    let pattern = |what: &str| rule.pattern.as_deref().ok_or_else(|| CoreError::new("pattern", format!("{what} needs one")));
+    let bad = |place: &str, error: crate::error::PatternError| CoreError::new(place, error.message);
+    match rule.action {
+        action if action.is_file() || action == Action::ConnectUnix => {
+            Glob::parse(pattern("a path rule")?).map_err(|error| bad("pattern", error))?;
+        }
+        Action::Connect | Action::Resolve => match rule.kind {
+            None => return Err(CoreError::new("kind", "a host rule needs one")),
+            Some(HostKind::Any) => {}
+            Some(HostKind::Name | HostKind::Net) => {
+                HostPattern::parse(pattern("a host rule")?).map_err(|error| bad("pattern", error))?;
+            }
+        },
+        action if action.is_mcp() => {
+            pattern("a tool rule")?;
+        }
+        _ => {}
+    }
+    for path in &rule.url_paths {
+        Glob::parse(path).map_err(|error| bad("url_paths", error))?;
+    }
+    rule.condition.as_ref().map_or(Ok(()), check_condition)
+}
+
+/// The first key that does not belong to the rule's action.
+fn odd_keys(rule: &Rule) -> Option<&'static str> {
+    let files = rule.action.is_file();
+    let hosts = matches!(rule.action, Action::Connect | Action::Resolve);
+    let keys: [(&str, bool, bool); 14] = [
+        ("hidden", rule.hidden, files),
+        ("existing", rule.existing, files),
+        ("inert", rule.inert, files),
+        ("kind", rule.kind.is_some(), hosts),
+        ("protocol", rule.protocol.is_some(), hosts),
+        ("classes", !rule.classes.is_empty(), hosts),
+        ("methods", !rule.methods.is_empty(), hosts),
+        ("url_paths", !rule.url_paths.is_empty(), hosts),
+        ("inspect", rule.inspect, hosts),
+        ("ports", rule.ports.is_some(), hosts || rule.action == Action::Listen),
+        ("publish", rule.publish, rule.action == Action::Listen),
+        ("condition", rule.condition.is_some(), rule.action.is_mcp()),
+        ("expose", !rule.expose.is_empty(), rule.action == Action::Roots),
+        ("names", !rule.names.is_empty(), rule.action == Action::Syscall),
+    ];
+    keys.into_iter().find(|(_, present, belongs)| *present && !belongs).map(|(key, _, _)| key)
+}
+
+fn check_condition(condition: &Condition) -> Result<(), CoreError> {
+    let bad = |error: crate::error::PatternError| CoreError::new("condition", error.message);
+    match condition {
+        Condition::And { of } | Condition::Or { of } => of.iter().try_for_each(check_condition),
+        Condition::Not { of } if of.len() == 1 => check_condition(&of[0]),
+        Condition::Not { .. } => Err(CoreError::new("condition", "`not` takes one condition")),
+        Condition::Only { .. } => Ok(()),
+        Condition::Test { test, .. } => match test {
+            Test::Path { pattern, .. } => Glob::parse(pattern).map(drop).map_err(bad),
+            Test::Host { pattern } => HostPattern::parse(pattern).map(drop).map_err(bad),
+            Test::Text { pattern } => TextGlob::parse(pattern, Crossing::Everything).map(drop).map_err(bad),
+            _ => Ok(()),
+        },
+    }
+}
