@@ -5,25 +5,23 @@ from __future__ import annotations
 import subprocess
 import sys
 
-HEAVY = set(
-    [
-        "typer",
-        "click",
-        "rich",
-        "lark",
-        "pydantic",
-        "typing",
-        "re",
-        "json",
-        "dataclasses",
-        "pathlib",
-        "argparse",
-        "subprocess",
-        "hashlib",
-        "logging",
-        "inspect",
-    ]
-)
+HEAVY = {
+    "typer",
+    "click",
+    "rich",
+    "lark",
+    "pydantic",
+    "typing",
+    "re",
+    "json",
+    "dataclasses",
+    "pathlib",
+    "argparse",
+    "subprocess",
+    "hashlib",
+    "logging",
+    "inspect",
+}
 
 
 def test_the_way_of_a_plain_run_is_light() -> None:

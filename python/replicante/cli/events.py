@@ -35,7 +35,7 @@ def events(
     run: Annotated[str, typer.Argument(metavar="FILE|RUN", help="A journal or a run.")] = "last",
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until the run ends.")] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="The events as they were written, one a line.")
+        bool, typer.Option("--json", help="The events as written, one a line.")
     ] = False,
 ) -> int:
     """Prints the events of one journal."""

@@ -49,19 +49,28 @@ def read_policy_file(path: Path, *, trusted_owner: bool = False) -> FileContent:
         is_link = path.is_symlink()
         why = "is a symbolic link" if is_link else f"cannot be read: {(error.strerror or 'error').lower()}"
         raise UnreadableFile(path, why) from error
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise UnreadableFile(path, f"is {_kind(status.st_mode)}, not a regular file")
-        if trusted_owner and status.st_uid not in (0, os.getuid()):
-            raise UnreadableFile(path, "belongs to another user")
-        try:
-            content = file.read(MAX_FILE_BYTES + 1)
-        except OSError as error:
-            raise UnreadableFile(path, f"cannot be read: {(error.strerror or 'error').lower()}") from error
+    try:
+        content = _read(descriptor, path, trusted_owner=trusted_owner)
+    finally:
+        os.close(descriptor)
     if len(content) > MAX_FILE_BYTES:
         raise OversizedFile(path, "is larger than 1 MiB")
     return FileContent(path, content)
+
+
+def _read(descriptor: int, path: Path, *, trusted_owner: bool) -> bytes:
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        raise UnreadableFile(path, f"is {_kind(status.st_mode)}, not a regular file")
+    if trusted_owner and status.st_uid not in (0, os.getuid()):
+        raise UnreadableFile(path, "belongs to another user")
+    content = b""
+    try:
+        while len(content) <= MAX_FILE_BYTES and (part := os.read(descriptor, MAX_FILE_BYTES + 1)):
+            content += part
+    except OSError as error:
+        raise UnreadableFile(path, f"cannot be read: {(error.strerror or 'error').lower()}") from error
+    return content
 
 
 def _kind(mode: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from difflib import get_close_matches
 from pathlib import Path
+from typing import cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -41,15 +42,16 @@ def read_agent_config(path: Path) -> AgentConfig:
     """
     try:
         with path.open("rb") as file:
-            values = tomllib.load(file)
+            values: dict[str, object] = tomllib.load(file)
     except OSError as error:
         raise ConfigError(
             f"{path} can't be read: {error.strerror}", code="P001", help="name an agent.toml"
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is no TOML: {error}", code="P001", help="") from error
-    if "agent" in values and isinstance(values["agent"], dict):
-        values = values["agent"]
+    section = values.get("agent")
+    if isinstance(section, dict):
+        values = cast("dict[str, object]", section)
     if "command" not in values and _REFERENCE_AGENT_KEYS & values.keys():
         raise ConfigError(
             f"{path}: the reference agent (`provider`, `model`, `goal`) is not part of this release",

@@ -58,7 +58,7 @@ def compile_trusted(
     if found.top is not None:
         closure += _require_trust(policy, found, bindings, directory)
     compiled = policy.compiled_form()
-    return compiled, None if "run" in policy.bindings else closure
+    return compiled, None if "run" in policy.bindings.variables else closure
 
 
 def _closure(policy: Policy) -> Closure:
