@@ -34,13 +34,16 @@ fn set_up(spec: &Spec, channel: &OwnedFd, opened: Opened) -> Result<Pid, StepErr
         None => view::open_trees(&spec.view, None)?,
     };
     become_user(spec)?;
+    // Nobody inside may look into this process, which has seen the host; exec gives the agent its own setting.
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+        .during("hide from the agent", "init")?;
     // After the last change of credentials, which clears it; then look whether the parent died before it was set.
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).during("tie to the shim", "init")?;
     namespaces::close_namespaces()?;
     namespaces::name_host("sandbox")?;
     namespaces::loopback_up()?;
-    let mut start = |device: BorrowedFd<'_>| {
-        sys::send_with_fds(channel, &[tag::FUSE], &[device]).during("serve the masks", "/dev/fuse")?;
+    let mut start = |device: BorrowedFd<'_>, proc: BorrowedFd<'_>| {
+        sys::send_with_fds(channel, &[tag::FUSE], &[device, proc]).during("serve the masks", "/dev/fuse")?;
         expect(channel, tag::SERVED)
     };
     let fuse = fuse.map(|device| view::Fuse { device, start: &mut start, uid: spec.user.uid, gid: spec.user.gid });
@@ -95,7 +98,14 @@ fn confine(
     if let Some(slave) = slave {
         terminal::adopt(&slave)?;
     }
+    if let Some(stdout) = &spec.output[0] {
+        rustix::stdio::dup2_stdout(stdout).during("take the output", "stdout")?;
+    }
+    if let Some(stderr) = &spec.output[1] {
+        rustix::stdio::dup2_stderr(stderr).during("take the output", "stderr")?;
+    }
     rustix::process::chdir(spec.cwd.as_str()).during("enter the working directory", &spec.cwd)?;
+    sys::close_on_exec_from(3).during("close inherited descriptors", "agent")?;
     limits::apply(&spec.limits)?;
     sys::default_signals();
     capabilities::restrict(spec.keep)?;

@@ -36,6 +36,8 @@ pub struct Spec {
     pub keep: CapabilitySet,
     pub user: User,
     pub terminal: bool,
+    /// What the agent gets as standard output and error; `None`: the terminal, else the caller's own.
+    pub output: [Option<OwnedFd>; 2],
 }
 
 /// Who the agent is.
@@ -65,8 +67,8 @@ pub enum Exit {
 /// One message of the first process.
 #[derive(Debug)]
 pub enum Message {
-    /// `/dev/fuse` of the masks: serve it, then answer `Served`.
-    Fuse(OwnedFd),
+    /// `/dev/fuse` of the masks: serve it, then answer `served`. With it the sandbox's `/proc`.
+    Fuse { device: OwnedFd, proc: OwnedFd },
     Terminal(OwnedFd),
     /// The filter is on: its notifications.
     Listener(OwnedFd),
@@ -173,7 +175,10 @@ impl Sandbox {
         let strange = || StepError::because("hear the sandbox", "channel", format!("unexpected message {kind}"));
         let number = || body.try_into().ok().map(i32::from_ne_bytes).ok_or_else(strange);
         Ok(match *kind {
-            tag::FUSE => Message::Fuse(fds.pop().ok_or_else(strange)?),
+            tag::FUSE => {
+                let proc = fds.pop().ok_or_else(strange)?;
+                Message::Fuse { device: fds.pop().ok_or_else(strange)?, proc }
+            }
             tag::TERMINAL => Message::Terminal(fds.pop().ok_or_else(strange)?),
             tag::LISTENER => Message::Listener(fds.pop().ok_or_else(strange)?),
             tag::READY => Message::Ready(serde_json::from_slice(body).map_err(|_| strange())?),

@@ -15,13 +15,13 @@ pub fn exec(path: &CString, argv: &[CString], env: &[CString]) -> Errno {
     last_errno()
 }
 
-/// Closes every descriptor from `first` on.
+/// Marks every descriptor from `first` on to be closed at the next exec.
 ///
 /// # Errors
-/// `ENOSYS` before Linux 5.9.
-pub fn close_from(first: u32) -> Result<(), Errno> {
-    // SAFETY: only descriptor numbers are passed. The caller owns none of them any more: it is about to exec or wait.
-    let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
+/// `EINVAL` before Linux 5.11.
+pub fn close_on_exec_from(first: u32) -> Result<(), Errno> {
+    // SAFETY: only numbers are passed, and no descriptor is closed before the process image is replaced.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
     if result < 0 { Err(last_errno()) } else { Ok(()) }
 }
 

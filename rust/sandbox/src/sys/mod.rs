@@ -8,9 +8,9 @@ mod notify;
 mod sockets;
 
 pub use clone::{Cloned, clone_sandbox, clone_user_namespace, fork, leave};
-pub use exec::{close_from, default_signals, exec, next_signal, signal_fd};
+pub use exec::{close_on_exec_from, default_signals, exec, next_signal, signal_fd};
 pub use mounts::{AttrFlags, idmap, set_attributes};
-pub use notify::{Notification, install_filter, receive, reply, still_waiting};
+pub use notify::{Notification, install_filter, receive, reply, someone_left, still_waiting};
 pub use sockets::{receive_with_fds, send_with_fds};
 
 use rustix::io::Errno;

@@ -54,6 +54,13 @@ const RECV: libc::c_ulong = 0xc050_2100; // SECCOMP_IOCTL_NOTIF_RECV
 const SEND: libc::c_ulong = 0xc018_2101; // SECCOMP_IOCTL_NOTIF_SEND
 const ID_VALID: libc::c_ulong = 0x4008_2102; // SECCOMP_IOCTL_NOTIF_ID_VALID
 
+/// Whether any process still has the filter.
+pub fn someone_left(listener: impl AsFd) -> bool {
+    let mut ready = [rustix::event::PollFd::new(&listener, rustix::event::PollFlags::IN)];
+    let now = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
+    rustix::event::poll(&mut ready, Some(&now)).is_err() || !ready[0].revents().contains(rustix::event::PollFlags::HUP)
+}
+
 /// Waits for the next refused call.
 ///
 /// # Errors

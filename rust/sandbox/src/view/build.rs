@@ -30,7 +30,8 @@ pub struct Built {
 /// The channel to the process that answers for masks: `start` hands it the open `/dev/fuse`.
 pub struct Fuse<'a> {
     pub device: OwnedFd,
-    pub start: &'a mut dyn FnMut(BorrowedFd<'_>) -> Result<(), StepError>,
+    /// Gets `/dev/fuse` and the sandbox's `/proc`, by which the server names who asked.
+    pub start: &'a mut dyn FnMut(BorrowedFd<'_>, BorrowedFd<'_>) -> Result<(), StepError>,
     pub uid: u32,
     pub gid: u32,
 }
@@ -89,8 +90,8 @@ pub fn build(view: &View, trees: Trees, fuse: Option<Fuse<'_>>) -> Result<Built,
         })
         .collect::<Result<Vec<_>, _>>()?;
     enter_root()?;
-    let mut builder = Builder { fuse: None, gone: Vec::new(), masks: 0, masks_total: 0 };
-    builder.start_masks(view, fuse)?;
+    let mut builder = Builder { served: false, gone: Vec::new(), masks: 0 };
+    builder.start_masks(view, fuse, &proc)?;
     for (item, tree) in view.items.iter().zip(trees.0) {
         builder.item(item, tree, &proc, &devices)?;
     }
@@ -134,19 +135,17 @@ fn detached(
 
 struct Builder {
     /// Whether masks come from the FUSE server, so that attempts are seen.
-    fuse: Option<()>,
+    served: bool,
     gone: Vec<String>,
     masks: usize,
-    masks_total: usize,
 }
 
 impl Builder {
     /// Prepares the place where masks are cloned from.
-    fn start_masks(&mut self, view: &View, fuse: Option<Fuse<'_>>) -> Result<(), StepError> {
+    fn start_masks(&mut self, view: &View, fuse: Option<Fuse<'_>>, proc: &OwnedFd) -> Result<(), StepError> {
         directory(MASKS)?;
         directory(MADE)?;
-        self.masks_total = view.items.iter().filter(|item| matches!(item.node, Node::Mask { .. })).count();
-        if self.masks_total == 0 {
+        if !view.items.iter().any(|item| matches!(item.node, Node::Mask { .. })) {
             return Ok(());
         }
         if let Some(fuse) = fuse {
@@ -159,8 +158,8 @@ impl Builder {
             let options = std::ffi::CString::new(options).unwrap_or_default();
             mount("replicante", MASKS, "fuse", MountFlags::NOSUID | MountFlags::NODEV, Some(options.as_c_str()))
                 .during("mount the masks", "/dev/fuse")?;
-            (fuse.start)(fuse.device.as_fd())?;
-            self.fuse = Some(());
+            (fuse.start)(fuse.device.as_fd(), proc.as_fd())?;
+            self.served = true;
             return Ok(());
         }
         mkdirat(CWD, join(MASKS, "d"), Mode::empty()).during("make a mask", "directory")?;
@@ -193,7 +192,7 @@ impl Builder {
                     Err(errno) => Err(StepError::new("make a link", path, errno)),
                 }
             }
-            Node::Mask { directory, hidden, .. } => self.mask(path, *directory, *hidden),
+            Node::Mask { directory, .. } => self.mask(path, *directory),
             Node::Tmpfs { size, mode, exec } => {
                 let exec = if *exec { MountAttrFlags::empty() } else { MountAttrFlags::MOUNT_ATTR_NOEXEC };
                 let options = [("size", size.to_string()), ("mode", format!("{mode:o}"))];
@@ -222,11 +221,10 @@ impl Builder {
         move_mount(mount, "", CWD, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).during("place a mount", path)
     }
 
-    fn mask(&mut self, path: &str, is_directory: bool, hidden: bool) -> Result<(), StepError> {
+    fn mask(&mut self, path: &str, is_directory: bool) -> Result<(), StepError> {
         let index = self.masks;
         self.masks += 1;
-        let vanish = hidden && self.fuse.is_some();
-        let name = match (self.fuse.is_some(), is_directory && !vanish) {
+        let name = match (self.served, is_directory) {
             (true, _) => join(MASKS, &format!("m{index}")),
             (false, true) => join(MASKS, "d"),
             (false, false) => join(MASKS, "f"),
@@ -262,7 +260,7 @@ impl Builder {
     }
 
     fn finish(&mut self) -> Result<(), StepError> {
-        if self.fuse.is_some() {
+        if self.served {
             // The clones stay; the directory from which they came must not be reachable inside.
             unmount(MASKS, UnmountFlags::DETACH).during("put the masks away", MASKS)?;
         }

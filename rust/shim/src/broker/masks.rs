@@ -1,0 +1,65 @@
+//! Answers for the masks over denied names; see `replicante_sandbox::masks`.
+
+use super::process;
+use crate::policy::Policy;
+use crate::record::{Denial, Recorder};
+use replicante_sandbox::masks::{Attempt, Operation, Table, answer};
+use rustix::io::Errno;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+pub struct Server {
+    pub device: OwnedFd,
+    pub table: Table,
+    pub policy: Arc<Policy>,
+    pub recorder: Arc<Recorder>,
+    /// The sandbox's `/proc`: requests carry its thread ids.
+    pub proc: OwnedFd,
+}
+
+/// Serves until the sandbox is gone.
+pub fn serve(server: &Server) {
+    let mut buffer = vec![0u8; 64 * 1024];
+    loop {
+        let length = match rustix::io::read(&server.device, &mut buffer[..]) {
+            Ok(length) => length,
+            // ENOENT: the request was taken back by a signal.
+            Err(Errno::INTR | Errno::AGAIN | Errno::NOENT) => continue,
+            // ENODEV: the file system is unmounted everywhere.
+            Err(_) => return,
+        };
+        let answer = answer(&server.table, &buffer[..length]);
+        // tid 0 is a process outside of the sandbox's pid namespace: never the agent.
+        if let Some(attempt) = answer.attempt.filter(|attempt| attempt.tid != 0) {
+            record(server, &attempt);
+        }
+        if let Some(reply) = answer.reply {
+            // ENOENT: the caller was killed meanwhile.
+            let _ = rustix::io::write(&server.device, &reply);
+        }
+    }
+}
+
+fn record(server: &Server, attempt: &Attempt) {
+    let Some(mask) = server.table.masks.get(attempt.mask) else { return };
+    let resource = match &attempt.below {
+        Some(name) => format!("{}/{}", mask.path, String::from_utf8_lossy(name)),
+        None => mask.path.clone(),
+    };
+    let action = match attempt.operation {
+        Operation::Execute => "execute",
+        Operation::Change => "write",
+        _ => "read",
+    };
+    let operation = serde_json::to_value(attempt.operation).ok().and_then(|word| word.as_str().map(str::to_owned));
+    let process = process(&server.proc, attempt.tid);
+    server.recorder.denied(Denial {
+        kind: "file.open",
+        action: action.to_owned(),
+        resource,
+        operation: operation.unwrap_or_default(),
+        rule: server.policy.rule_id(mask.source),
+        errno: attempt.errno,
+        process,
+    });
+}

@@ -1,0 +1,45 @@
+//! Why a run was not started or could not go on: code, what, why, what to do.
+
+use replicante_sandbox::error::StepError;
+
+/// A failure of the launch. The codes are those of `docs/errors/`.
+#[derive(Debug, thiserror::Error)]
+pub enum ShimError {
+    #[error("error[L001]: the shim and the package are of different versions: {shim} and {package}; reinstall replicante")]
+    Version { shim: String, package: String },
+    #[error("error[L002]: the launch description can't be read: {0}")]
+    Description(String),
+    #[error("error[L003]: the compiled policy can't be used: {0}")]
+    Policy(String),
+    #[error("error[L010]: not started: {0}; {help}", help = help(.0))]
+    Step(#[from] StepError),
+    #[error("error[L011]: not started: {what}; {help}")]
+    Refused { what: String, help: String },
+    #[error("error[L012]: the journal can't be written: {what}: {why}; free space in the state directory or choose another by XDG_STATE_HOME")]
+    Journal { what: String, why: String },
+}
+
+impl ShimError {
+    /// 122 where the policy is at fault, else 125 (`policy-language.md` §14).
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Policy(_) => 122,
+            _ => crate::NOT_SET_UP,
+        }
+    }
+}
+
+/// What helps against a step that failed.
+fn help(error: &StepError) -> &'static str {
+    match (error.step.as_str(), error.errno) {
+        ("make the namespaces" | "map the user" | "map the group", _) => {
+            "this machine restricts user namespaces: run `replicante doctor` for the one change that helps"
+        }
+        ("make a file system", _) if error.object == "proc" => {
+            "a container hides parts of /proc: start it with an unmasked /proc, see docs/guides/containers.md"
+        }
+        ("enter the working directory", _) => "choose a directory that the policy shows, with --workspace",
+        ("serve the masks", _) => "make /dev/fuse usable (chmod 0666 /dev/fuse) or let the policy accept weaker read-events",
+        _ => "run `replicante doctor` to see what this machine can enforce",
+    }
+}

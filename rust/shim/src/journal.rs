@@ -1,0 +1,90 @@
+//! The run's journal on disk: frames appended to `run_dir/journal/00000000.rj` (`supervision.md` §1.4, §1.5).
+//!
+//! Two mebibytes are reserved at the start, so that denials can still be written when the disk is full.
+
+use crate::error::ShimError;
+use replicante_core::journal::{MOST_BODY, MOST_EVENTS, MOST_LINE, Position, encode};
+use rustix::fs::{FallocateFlags, Mode, OFlags, fallocate, fdatasync, mkdir, open};
+use std::os::fd::OwnedFd;
+
+const RESERVE: u64 = 2 << 20;
+
+/// A journal that is being written.
+pub struct Journal {
+    file: OwnedFd,
+    position: Position,
+    waiting: Vec<Vec<u8>>,
+    waiting_bytes: usize,
+}
+
+impl Journal {
+    /// Makes the journal of a new run.
+    ///
+    /// # Errors
+    /// L012 when the directory can't be written or the reserve is not there.
+    pub fn create(run_dir: &str) -> Result<Self, ShimError> {
+        let directory = format!("{run_dir}/journal");
+        let failed = |what: &str| {
+            let what = what.to_owned();
+            move |errno: rustix::io::Errno| ShimError::Journal { what, why: errno.to_string() }
+        };
+        mkdir(directory.as_str(), Mode::from_raw_mode(0o700)).map_err(failed(&directory))?;
+        let path = format!("{directory}/00000000.rj");
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let file = open(path.as_str(), flags, Mode::from_raw_mode(0o600)).map_err(failed(&path))?;
+        match fallocate(&file, FallocateFlags::KEEP_SIZE, 0, RESERVE) {
+            // Some file systems can't reserve; what they hold is then written as it comes.
+            Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => {}
+            Err(errno) => return Err(failed("2 MiB of reserve")(errno)),
+        }
+        Ok(Self { file, position: Position::default(), waiting: Vec::new(), waiting_bytes: 0 })
+    }
+
+    /// The sequence number of the next line.
+    pub fn next_seq(&self) -> u64 {
+        self.position.next_seq + self.waiting.len() as u64
+    }
+
+    /// Adds a line to the open frame, which is written when it is full.
+    ///
+    /// # Errors
+    /// L012 when it can't be written.
+    pub fn append(&mut self, mut line: Vec<u8>) -> Result<(), ShimError> {
+        line.truncate(MOST_LINE);
+        if self.waiting.len() == MOST_EVENTS || self.waiting_bytes + line.len() > MOST_BODY {
+            self.close_frame()?;
+        }
+        self.waiting_bytes += line.len() + 1;
+        self.waiting.push(line);
+        Ok(())
+    }
+
+    /// Writes the open frame. What is written survives the death of any process.
+    ///
+    /// # Errors
+    /// L012 when it can't be written.
+    pub fn close_frame(&mut self) -> Result<(), ShimError> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        let frame = encode(&mut self.position, &self.waiting);
+        self.waiting.clear();
+        self.waiting_bytes = 0;
+        let mut rest = frame.as_slice();
+        while !rest.is_empty() {
+            let written = rustix::io::retry_on_intr(|| rustix::io::write(&self.file, rest))
+                .map_err(|errno| ShimError::Journal { what: "frame".into(), why: errno.to_string() })?;
+            rest = &rest[written..];
+        }
+        Ok(())
+    }
+
+    /// Waits until everything written is on disk: it survives a power cut.
+    ///
+    /// # Errors
+    /// L012 when the disk says no.
+    pub fn sync(&mut self) -> Result<(), ShimError> {
+        self.close_frame()?;
+        fdatasync(&self.file).map_err(|errno| ShimError::Journal { what: "sync".into(), why: errno.to_string() })
+    }
+}

@@ -1,0 +1,382 @@
+//! One run, from the launch description to the exit code.
+
+use crate::broker::{masks, syscalls};
+use crate::description::{self, Description};
+use crate::environment::{Caller, environment};
+use crate::error::ShimError;
+use crate::journal::Journal;
+use crate::ledger::{self, Guarantee, State};
+use crate::policy::Policy;
+use crate::record::Recorder;
+use crate::report;
+use crate::supervise::{self, Ending, Relay, SIGNALS, Watch};
+use replicante_core::policy::Home;
+use replicante_core::seccomp::{self, Arch};
+use replicante_sandbox::error::StepError;
+use replicante_sandbox::launch::{Exit, Facts, Message, Sandbox, Spec, User, start};
+use replicante_sandbox::limits::Limits;
+use replicante_sandbox::masks::{Kind, Mask, Table};
+use replicante_sandbox::view::{Inputs, Node, Places, Questions, View, plan};
+use replicante_sandbox::{capabilities, landlock, sys, terminal};
+use rustix::fs::{Mode, OFlags, open};
+use rustix::thread::CapabilitySet;
+use serde_json::json;
+use std::os::fd::{OwnedFd, RawFd};
+use std::sync::Arc;
+
+/// A time limit of L1 was reached.
+const TIME_SPENT: u8 = 124;
+
+/// Runs the description on descriptor `launch_fd` to its end and gives the exit code of `policy-language.md` §14.
+///
+/// # Errors
+/// Why nothing was started.
+pub fn run(launch_fd: RawFd) -> Result<u8, ShimError> {
+    let description = description::read(launch_fd)?;
+    let policy = Arc::new(Policy::read(&description)?);
+    let mut run = Run::prepare(description, policy)?;
+    let recorder = Arc::new(Recorder::new(Journal::create(&run.description.run_dir)?, run.description.explain));
+    let signals = sys::signal_fd(&SIGNALS).map_err(|errno| StepError::new("watch signals", "shim", errno))?;
+    let (mut spec, relays) = run.spec()?;
+    let sandbox = start(&spec)?;
+    // The agent's ends of the pipes are its own now.
+    spec.output = [None, None];
+    let ready = match run.bring_up(&sandbox, &spec, &recorder) {
+        Ok(ready) => ready,
+        Err(error) => {
+            sandbox.kill();
+            return Err(error);
+        }
+    };
+    let raw = ready.terminal.as_ref().and_then(|master| {
+        let raw = terminal::Raw::enter().ok()?;
+        // A window without size is a terminal all the same.
+        let _ = terminal::resemble(std::os::fd::AsFd::as_fd(master), Some(&raw));
+        Some(raw)
+    });
+    sandbox.go()?;
+    let limits = run.policy.compiled().resources.clone();
+    let ending = supervise::run(Watch {
+        sandbox: &sandbox,
+        signals,
+        recorder: &recorder,
+        limits: &limits,
+        relays,
+        terminal: ready.terminal,
+    });
+    drop(raw);
+    let (code, whose, words) = exit_code(&ending, &run.description.argv[0]);
+    let groups = recorder.finish("run.exit", &json!({"code": code, "whose": whose, "why": words}))?;
+    if let Some(line) = complaint(&ending, &run.description.argv[0]) {
+        use std::io::Write as _;
+        // A closed standard error leaves the exit code to speak.
+        let _ = writeln!(std::io::stderr(), "{line}");
+    }
+    report::write(run.description.report, &run.policy, &groups, &words, &run.description.run);
+    Ok(code)
+}
+
+/// What is decided before anything starts.
+struct Run {
+    description: Description,
+    policy: Arc<Policy>,
+    arch: Arch,
+    user: User,
+    view: View,
+    fuse: bool,
+    guarantees: Vec<Guarantee>,
+}
+
+struct Ready {
+    terminal: Option<OwnedFd>,
+}
+
+impl Run {
+    fn prepare(description: Description, policy: Arc<Policy>) -> Result<Self, ShimError> {
+        let arch = Arch::native().ok_or_else(|| ShimError::Refused {
+            what: "agents run on x86_64 and aarch64 alone".into(),
+            help: "use the container image on such a machine".into(),
+        })?;
+        let compiled = policy.compiled();
+        let mut guarantees = ledger::pending(compiled)?;
+        let user = user(&description)?;
+        let view = view(&description, &policy, user).map_err(|what| ShimError::Refused {
+            what,
+            help: "change the rule, or wait for the file broker".into(),
+        })?;
+        let masked = view.items.iter().any(|item| matches!(item.node, Node::Mask { .. }));
+        let usable = rustix::fs::access("/dev/fuse", rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK).is_ok();
+        if !usable {
+            let by = "denied reads are enforced but not visible";
+            guarantees.push(ledger::weaker(compiled, description.no_weaker, "read-events", "/dev/fuse can't be used", by)?);
+        }
+        for (name, by) in [
+            ("memory", "sampled ten times a second, the largest process is killed; overshoot is possible"),
+            ("processes", "RLIMIT_NPROC for the agent's user in this namespace"),
+            ("cpu", "niceness, RLIMIT_CPU for each process"),
+            ("freeze", "SIGSTOP in rounds"),
+        ] {
+            let stated = compiled.stated.iter().any(|key| key == name) || name == "freeze";
+            if stated || description.no_weaker {
+                guarantees.push(ledger::weaker(compiled, description.no_weaker, name, "no cgroup v2 is delegated here", by)?);
+            }
+        }
+        Ok(Self { fuse: usable && masked, description, policy, arch, user, view, guarantees })
+    }
+
+    fn spec(&mut self) -> Result<(Spec, Vec<Relay>), ShimError> {
+        let compiled = self.policy.compiled();
+        let verdicts = self.policy.verdicts(self.arch);
+        let mut keep = CapabilitySet::empty();
+        for name in &compiled.capabilities {
+            keep |= capabilities::by_name(name)
+                .ok_or_else(|| ShimError::Policy(format!("unknown capability {name}")))?;
+        }
+        let on_terminal = terminal::on_terminal();
+        let (output, relays) = outputs(on_terminal)?;
+        let resources = &compiled.resources;
+        let places = &self.description.bindings;
+        let caller = Caller {
+            all: std::env::vars().collect(),
+            home: &places["home"],
+            user: &places["user"],
+            tmp: &places["tmp"],
+        };
+        let visible = |directory: &str| {
+            self.view.covering(directory).is_some_and(|item| match &item.node {
+                Node::Link { .. } => true,
+                Node::Bind { ours, .. } => !ours && rustix::fs::stat(directory).is_ok(),
+                _ => false,
+            })
+        };
+        let spec = Spec {
+            argv: self.description.argv.clone(),
+            env: environment(&compiled.environment, &caller, &visible),
+            cwd: self.description.cwd.clone(),
+            masks: table(&self.view, self.user),
+            landlock: landlock::plan(&self.view, self.policy.listen_ports()?),
+            accept_no_landlock: !self.description.no_weaker && compiled.accept.iter().any(|name| name == "landlock"),
+            filter: seccomp::assemble(self.arch, &verdicts),
+            limits: Limits {
+                open_files: Some(resources.open_files),
+                file_size: self.policy.max_file(),
+                processes: Some(resources.threads.min(resources.processes)),
+                cpu_seconds: Some((resources.cpu_time / 1_000_000_000).max(1)),
+                nice: i32::from(compiled.stated.iter().any(|key| key == "cpu")),
+            },
+            keep,
+            user: self.user,
+            terminal: on_terminal,
+            fuse: self.fuse,
+            view: std::mem::take(&mut self.view),
+            output,
+        };
+        Ok((spec, relays))
+    }
+
+    /// Serves what the sandbox's first process asks for until everything is in force and the ledger is on disk.
+    fn bring_up(&mut self, sandbox: &Sandbox, spec: &Spec, recorder: &Arc<Recorder>) -> Result<Ready, ShimError> {
+        let mut ready = Ready { terminal: None };
+        loop {
+            match sandbox.next()? {
+                Message::Fuse { device, proc } => {
+                    let server = masks::Server {
+                        device,
+                        table: spec.masks.clone(),
+                        policy: Arc::clone(&self.policy),
+                        recorder: Arc::clone(recorder),
+                        proc,
+                    };
+                    thread("masks", move || masks::serve(&server))?;
+                    sandbox.served()?;
+                }
+                Message::Terminal(master) => ready.terminal = Some(master),
+                Message::Listener(listener) => {
+                    let path = "/proc";
+                    let proc = open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+                        .map_err(|errno| StepError::new("watch the sandbox", path, errno))?;
+                    let server = syscalls::Server {
+                        listener,
+                        arch: self.arch,
+                        verdicts: self.policy.verdicts(self.arch),
+                        policy: Arc::clone(&self.policy),
+                        recorder: Arc::clone(recorder),
+                        proc,
+                    };
+                    thread("syscalls", move || syscalls::serve(&server))?;
+                }
+                Message::Ready(facts) => {
+                    self.write_ledger(recorder, &facts, &spec.view)?;
+                    return Ok(ready);
+                }
+                Message::Failed(error) => return Err(error.into()),
+                Message::NotExecuted(_) | Message::Ended(_) | Message::Closed => {
+                    let why = "the sandbox's first process ended before everything was in force";
+                    return Err(StepError::because("start", "sandbox", why).into());
+                }
+            }
+        }
+    }
+
+    fn write_ledger(&mut self, recorder: &Recorder, facts: &Facts, view: &View) -> Result<(), ShimError> {
+        let compiled = self.policy.compiled();
+        let mut guarantees = vec![
+            ledger::held("namespaces", "user, mount, pid, network, IPC, UTS, cgroup; no further ones"),
+            ledger::held("files", "read-only root of the allowed trees alone"),
+            ledger::held("capabilities", "none but those kept, read back"),
+            ledger::held("system calls", "seccomp filter with notification"),
+            ledger::held("no network", "a network namespace with a loopback device alone"),
+        ];
+        guarantees.push(match facts.landlock.as_str() {
+            "fully" => ledger::held("landlock", "newest ABI known here"),
+            "partly" => ledger::held("landlock", "an older ABI; the mounts hold the rest"),
+            _ => Guarantee { name: "landlock".into(), state: State::Weaker, by: "the mounts alone".into() },
+        });
+        if self.fuse {
+            guarantees.push(ledger::held("denied reads are visible", "FUSE masks over denied names"));
+        }
+        guarantees.append(&mut self.guarantees);
+        guarantees.push(Guarantee {
+            name: "names that appear later".into(),
+            state: State::Pending,
+            by: "start only: restricting names that exist at the start are covered".into(),
+        });
+        let notes: Vec<&String> = view.notes.iter().chain(&facts.gone).collect();
+        let invisible = ["listing and lookups outside of the view", "refusals by Landlock", "calls of an absent name"];
+        recorder.life(
+            "run.ledger",
+            &json!({
+                "run": self.description.run, "policy": compiled.name, "identity": compiled.identity,
+                "guarantees": guarantees, "invisible": invisible, "notes": notes, "generation": 1,
+            }),
+        )
+    }
+}
+
+/// The agent's user: the caller, or as root the workspace's owner, or one that nobody else has.
+fn user(description: &Description) -> Result<User, ShimError> {
+    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    if uid != 0 {
+        return Ok(User { uid, gid, owner: None });
+    }
+    let workspace = &description.bindings["workspace"];
+    let stat = rustix::fs::stat(workspace.as_str())
+        .map_err(|errno| StepError::new("look at the workspace", workspace, errno))?;
+    if stat.st_uid != 0 {
+        return Ok(User { uid: stat.st_uid, gid: stat.st_gid, owner: Some((stat.st_uid, stat.st_gid)) });
+    }
+    // 61184–65519 belong to nobody (systemd's range of dynamic users); one for each live run by its process.
+    let spread = u32::try_from(rustix::process::getpid().as_raw_nonzero().get()).unwrap_or(0) % (65519 - 61184);
+    let own = 61184 + spread;
+    Ok(User { uid: own, gid: own, owner: Some((0, 0)) })
+}
+
+fn view(description: &Description, policy: &Policy, user: User) -> Result<View, String> {
+    let answers = policy.questions();
+    plan(&inputs(description, policy, answers.as_questions(), user))
+}
+
+fn inputs<'a>(description: &Description, policy: &Policy, questions: Questions<'a>, user: User) -> Inputs<'a> {
+    let places = &description.bindings;
+    let compiled = policy.compiled();
+    let machine_id: String = description.run.bytes().map(|byte| format!("{byte:02x}")).collect();
+    Inputs {
+        bindings: Places {
+            workspace: places["workspace"].clone(),
+            home: places["home"].clone(),
+            tmp: places["tmp"].clone(),
+            cache: places["cache"].clone(),
+            runtime: places["runtime"].clone(),
+            user: places["user"].clone(),
+        },
+        questions,
+        allows: policy.patterns(true),
+        restrictions: policy.patterns(false),
+        private_home: if compiled.home == Home::Real { None } else { description.private_home.clone() },
+        cache: description.cache.clone(),
+        tmp_size: compiled.resources.tmp,
+        beneath: description.beneath.clone(),
+        read_only: description.read_only.clone(),
+        uid: user.uid,
+        gid: user.gid,
+        machine_id: format!("{machine_id:0<32.32}"),
+    }
+}
+
+/// The masks of a view, in the order in which the build takes them.
+fn table(view: &View, user: User) -> Table {
+    let masks = view.items.iter().filter_map(|item| match item.node {
+        Node::Mask { directory, hidden, source } => {
+            let kind = match (hidden, directory) {
+                (true, _) if source != usize::MAX && !directory => Kind::Vanished,
+                (_, true) => Kind::Directory,
+                (_, false) => Kind::File,
+            };
+            Some(Mask { kind, path: item.path.clone(), source })
+        }
+        _ => None,
+    });
+    Table { masks: masks.collect(), uid: user.uid, gid: user.gid }
+}
+
+/// Pipes for the agent's output, and our ends of them. Standard streams on the terminal go through the pty instead;
+/// where output and error are one file they share a pipe, so that their order stays.
+fn outputs(on_terminal: bool) -> Result<([Option<OwnedFd>; 2], Vec<Relay>), ShimError> {
+    let streams = [rustix::stdio::stdout(), rustix::stdio::stderr()];
+    let mut output = [None, None];
+    let mut relays = Vec::new();
+    let identity = |index: usize| rustix::fs::fstat(streams[index]).ok().map(|stat| (stat.st_dev, stat.st_ino));
+    let failed = |errno| StepError::new("relay the output", "pipe", errno);
+    for index in 0..2 {
+        if on_terminal && rustix::termios::isatty(streams[index]) {
+            continue;
+        }
+        if index == 1 && identity(0).is_some() && identity(0) == identity(1) {
+            if let Some(first) = &output[0] {
+                output[1] = Some(rustix::io::fcntl_dupfd_cloexec(first, 3).map_err(failed)?);
+                continue;
+            }
+        }
+        let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(failed)?;
+        relays.push(Relay { from: read, to: if index == 0 { 1 } else { 2 } });
+        output[index] = Some(write);
+    }
+    Ok((output, relays))
+}
+
+fn thread(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), ShimError> {
+    // A broker needs little stack: its buffers are on the heap.
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .stack_size(128 * 1024)
+        .spawn(body)
+        .map(drop)
+        .map_err(|error| StepError::because("start a broker", name, error.to_string()).into())
+}
+
+/// The code to end with, whose it is, and how the run ended in words.
+fn exit_code(ending: &Ending, _program: &str) -> (u8, &'static str, String) {
+    match ending {
+        Ending::Agent(Exit::Code(code)) => (u8::try_from(*code).unwrap_or(255), "agent", format!("code {code}")),
+        Ending::Agent(Exit::Signal(signal)) => {
+            (u8::try_from(128 + signal).unwrap_or(255), "agent", format!("signal {signal}"))
+        }
+        Ending::NotExecuted(2) => (127, "replicante", "program not found".into()),
+        Ending::NotExecuted(errno) => (126, "replicante", format!("program not executed, errno {errno}")),
+        Ending::Time(key) => (TIME_SPENT, "replicante", format!("{key} spent")),
+        Ending::Failed(why) => (crate::NOT_SET_UP, "replicante", why.clone()),
+    }
+}
+
+fn complaint(ending: &Ending, program: &str) -> Option<String> {
+    let program = crate::record::printable(program);
+    match ending {
+        Ending::NotExecuted(2) => Some(format!("replicante: {program}: not found inside the sandbox; see `replicante policy show`")),
+        Ending::NotExecuted(errno) => {
+            let why = rustix::io::Errno::from_raw_os_error(*errno);
+            Some(format!("replicante: {program}: may not be executed inside the sandbox: {why}"))
+        }
+        Ending::Failed(why) => Some(format!("replicante: the run was ended: {why}")),
+        Ending::Agent(_) | Ending::Time(_) => None,
+    }
+}

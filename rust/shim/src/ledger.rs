@@ -1,0 +1,127 @@
+//! What is in force, what stands in for it, and what waits for its enforcer: the first event of every run.
+//!
+//! While Replicante is being built some enforcers are missing. `PENDING` is the one table of what a run does meanwhile
+//! (design README, "While it is being built"); the work that brings an enforcer deletes its entry.
+
+use crate::error::ShimError;
+use replicante_core::policy::{Action, Compiled, Effect};
+use serde::Serialize;
+
+/// A guarantee of this run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Guarantee {
+    pub name: String,
+    pub state: State,
+    /// By what it is held, or why it is not.
+    pub by: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    Held,
+    /// By a stand-in that the policy accepted.
+    Weaker,
+    /// Its enforcer is not there yet; what is done meanwhile is named.
+    Pending,
+}
+
+/// An enforcer that is not built yet.
+struct Pending {
+    statement: &'static str,
+    meanwhile: &'static str,
+    /// Whether a policy that does not ship may have such rules of its own.
+    any_policy: bool,
+    of_rule: fn(Effect, Action) -> bool,
+}
+
+const PENDING: [Pending; 3] = [
+    Pending {
+        statement: "network by name",
+        meanwhile: "not served yet: no network",
+        any_policy: true,
+        of_rule: |_, action| matches!(action, Action::Connect | Action::Resolve | Action::ConnectUnix),
+    },
+    Pending {
+        statement: "held changes",
+        meanwhile: "denied (no commit gate yet), for names that exist at the start",
+        any_policy: true,
+        of_rule: |effect, action| effect == Effect::Hold && action.is_file(),
+    },
+    Pending {
+        statement: "MCP rules",
+        meanwhile: "not in force yet: no MCP firewall",
+        any_policy: false,
+        of_rule: |_, action| action.is_mcp(),
+    },
+];
+
+/// The guarantees that wait for their enforcer.
+///
+/// # Errors
+/// L011 when a policy that does not ship has a statement that nothing enforces and that doesn't lead to a denial.
+pub fn pending(policy: &Compiled) -> Result<Vec<Guarantee>, ShimError> {
+    let mut guarantees = Vec::new();
+    for entry in &PENDING {
+        let mut rules = policy.rules.iter().filter(|rule| (entry.of_rule)(rule.effect, rule.action)).peekable();
+        if rules.peek().is_none() {
+            continue;
+        }
+        let own = rules.find(|rule| !policy.policies[policy.sources[rule.source].policy].shipped);
+        if let Some(own) = own.filter(|_| !entry.any_policy) {
+            let source = &policy.sources[own.source];
+            return Err(ShimError::Refused {
+                what: format!("rule {} ({}:{}:{}): {} are not enforced yet", source.id, source.file, source.line, source.column, entry.statement),
+                help: "remove the rule, or run under a policy without it".into(),
+            });
+        }
+        guarantees.push(Guarantee { name: entry.statement.into(), state: State::Pending, by: entry.meanwhile.into() });
+    }
+    for (statement, count, own) in [
+        ("alerts", policy.alerts.len(), policy.policies.iter().any(|p| !p.shipped) && own_statements(policy, &policy.alerts)),
+        ("secrets", policy.environment.secrets.len(), policy.environment.secrets.iter().any(|secret| !policy.policies[policy.sources[secret.source].policy].shipped)),
+        ("tripwire reactions", policy.tripwires.len(), own_statements(policy, &policy.tripwires)),
+    ] {
+        if count == 0 {
+            continue;
+        }
+        if own {
+            return Err(ShimError::Refused {
+                what: format!("the policy has {statement} of its own, which nothing enforces yet"),
+                help: "remove them for now; the denies in it are enforced".into(),
+            });
+        }
+        guarantees.push(Guarantee { name: statement.into(), state: State::Pending, by: "not in force yet".into() });
+    }
+    Ok(guarantees)
+}
+
+/// Whether any of these statements comes from a policy that does not ship.
+fn own_statements(policy: &Compiled, statements: &[serde_json::Value]) -> bool {
+    statements.iter().any(|statement| {
+        let source = statement.get("source").and_then(serde_json::Value::as_u64).and_then(|index| usize::try_from(index).ok());
+        source.and_then(|index| policy.sources.get(index)).is_some_and(|source| !policy.policies[source.policy].shipped)
+    })
+}
+
+/// A mechanism that is missing, if the policy accepts its stand-in.
+///
+/// # Errors
+/// L011 when it does not, or when the caller refuses all stand-ins.
+pub fn weaker(policy: &Compiled, no_weaker: bool, name: &str, missing: &str, by: &str) -> Result<Guarantee, ShimError> {
+    let accepted = policy.accept.iter().any(|accepted| accepted == name);
+    if no_weaker || !accepted {
+        let help = if no_weaker {
+            "start without --no-weaker to take the stand-in".to_owned()
+        } else {
+            format!("let the policy say `accept weaker {name}`, or run `replicante doctor`")
+        };
+        return Err(ShimError::Refused { what: format!("{missing}; its stand-in `{name}` would be {by}"), help });
+    }
+    Ok(Guarantee { name: name.into(), state: State::Weaker, by: by.into() })
+}
+
+/// A guarantee that is held.
+pub fn held(name: &str, by: impl Into<String>) -> Guarantee {
+    Guarantee { name: name.into(), state: State::Held, by: by.into() }
+}

@@ -1,0 +1,68 @@
+//! The shim: reads a launch description, sets the sandbox up, answers for it, keeps its journal, and ends with it.
+//!
+//! Usage: `replicante-shim run --launch-fd N` · `replicante-shim probe` · `replicante-shim --version`. People use
+//! `replicante run`, which writes the description (`docs/reference/compiled-form.md`) and becomes the shim.
+#![cfg(target_os = "linux")]
+#![forbid(unsafe_code)]
+
+mod broker;
+mod clock;
+mod description;
+mod environment;
+mod error;
+mod journal;
+mod launch;
+mod ledger;
+mod policy;
+mod record;
+mod report;
+mod stand_in;
+mod supervise;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+/// The exit code of our own failures (`policy-language.md` §14).
+pub(crate) const NOT_SET_UP: u8 = 125;
+
+/// Runs the command line; `args` without the program's name.
+pub fn main(args: &[String]) -> ExitCode {
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["run", "--launch-fd", number] => match number.parse().ok().map(launch::run) {
+            Some(Ok(code)) => ExitCode::from(code),
+            Some(Err(error)) => {
+                complain(&error);
+                ExitCode::from(error.exit_code())
+            }
+            None => usage(),
+        },
+        ["probe"] => {
+            let findings = replicante_sandbox::probe::all();
+            let text = serde_json::to_string(&findings).unwrap_or_default();
+            say(&text);
+            ExitCode::SUCCESS
+        }
+        ["--version"] => {
+            say(env!("CARGO_PKG_VERSION"));
+            ExitCode::SUCCESS
+        }
+        _ => usage(),
+    }
+}
+
+fn say(line: &str) {
+    // A closed standard output is the reader's choice.
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+fn complain(error: &error::ShimError) {
+    // A closed standard error leaves the exit code to speak.
+    let _ = writeln!(std::io::stderr(), "{error}");
+}
+
+fn usage() -> ExitCode {
+    // As above.
+    let _ = writeln!(std::io::stderr(), "usage: replicante-shim run --launch-fd N | probe | --version");
+    ExitCode::from(4)
+}

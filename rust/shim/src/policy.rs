@@ -1,0 +1,220 @@
+//! The run's policy as the shim asks it: one engine, and the few questions of the launch and the brokers.
+
+use crate::description::Description;
+use crate::error::ShimError;
+use replicante_core::engine::Engine;
+use replicante_core::fixit;
+use replicante_core::glob::{Glob, Segment as GlobSegment, SegmentGlob};
+use replicante_core::policy::{Action, Bucket, Compiled, Source};
+use replicante_core::request::{Outcome, Request};
+use replicante_core::seccomp::{self, Arch, Ruling, Verdict};
+use replicante_sandbox::view::{Pattern, Questions, Rights, Segment};
+use std::collections::BTreeMap;
+
+/// Ports that are told to Landlock one by one; more than these must be all unprivileged ones.
+const MOST_PORTS: usize = 512;
+/// The first port that needs no capability (`ip_unprivileged_port_start` of a new namespace).
+const FIRST_UNPRIVILEGED: u16 = 1024;
+
+pub struct Policy {
+    engine: Engine,
+}
+
+impl Policy {
+    /// Compiles the description's policy.
+    ///
+    /// # Errors
+    /// L003 when it is no compiled form that this engine reads.
+    pub fn read(description: &Description) -> Result<Self, ShimError> {
+        let compiled =
+            Compiled::parse(description.policy.as_bytes()).map_err(|error| ShimError::Policy(error.to_string()))?;
+        for name in ["workspace", "home", "tmp", "cache", "runtime", "agent", "run", "user"] {
+            if !description.bindings.contains_key(name) {
+                return Err(ShimError::Description(format!("no binding for {name}")));
+            }
+        }
+        for (name, value) in &compiled.bindings {
+            if description.bindings.get(name) != Some(value) {
+                return Err(ShimError::Description(format!("the policy was compiled for another {name}")));
+            }
+        }
+        Ok(Self { engine: Engine::new(compiled) })
+    }
+
+    pub fn compiled(&self) -> &Compiled {
+        self.engine.compiled()
+    }
+
+    /// What the view asks.
+    pub fn questions(&self) -> Answers<'_> {
+        Answers {
+            rights: Box::new(|path| self.rights(path)),
+            refusal: Box::new(|path| self.refusal(path)),
+            segment: Box::new(|pattern, name| {
+                SegmentGlob::parse(pattern.as_bytes(), 0).is_ok_and(|glob| glob.matches(name.as_bytes()))
+            }),
+            connect: Box::new(|path| {
+                self.engine.decide(&Request::new(Action::ConnectUnix, path)).outcome == Outcome::Allow
+            }),
+        }
+    }
+
+    fn rights(&self, path: &str) -> Rights {
+        let all = [Rights::READ, Rights::WRITE, Rights::CREATE, Rights::DELETE, Rights::EXECUTE];
+        let allowed = self.engine.rights(path);
+        all.into_iter().zip(allowed).filter(|(_, allowed)| *allowed).fold(Rights::NONE, |sum, (right, _)| sum.with(right))
+    }
+
+    /// The rule that refuses reading (else any other action) of a path, and whether it hides the name.
+    fn refusal(&self, path: &str) -> Option<(usize, bool)> {
+        Action::FILES.iter().find_map(|action| {
+            let decision = self.engine.decide(&Request::new(*action, path));
+            let rule = decision.rule.filter(|_| decision.outcome != Outcome::Allow)?;
+            let rule = &self.compiled().rules[rule];
+            Some((rule.source, rule.hidden))
+        })
+    }
+
+    /// The path patterns of allow rules, or of restricting ones, taken apart.
+    pub fn patterns(&self, allows: bool) -> Vec<Pattern> {
+        let mut seen = Vec::new();
+        for rule in &self.compiled().rules {
+            // A hold is a denial until there is a commit gate, so it is guarded as one.
+            if !rule.action.is_file() || rule.effect.allows() != allows {
+                continue;
+            }
+            let Some(text) = rule.pattern.as_deref().filter(|text| !seen.contains(text)) else { continue };
+            seen.push(text);
+        }
+        seen.into_iter().filter_map(|text| Glob::parse(text).ok().map(|glob| take_apart(&glob, text))).collect()
+    }
+
+    /// Verdicts of all system calls.
+    pub fn verdicts(&self, arch: Arch) -> BTreeMap<u32, Verdict> {
+        seccomp::verdicts(arch, |name| {
+            let decision = self.engine.decide(&Request::new(Action::Syscall, name));
+            if decision.outcome == Outcome::Allow {
+                return Ruling::Allowed;
+            }
+            let rule = decision.rule.map(|rule| &self.compiled().rules[rule]);
+            match rule {
+                Some(rule) if rule.kill => Ruling::Killed,
+                Some(rule) => Ruling::Denied { errno: rule.errno.as_deref().and_then(errno_by_name) },
+                None => Ruling::Denied { errno: None },
+            }
+        })
+    }
+
+    /// The id of the rule that refuses a call.
+    pub fn syscall_rule(&self, name: &str) -> String {
+        let decision = self.engine.decide(&Request::new(Action::Syscall, name));
+        match decision.rule.filter(|_| decision.outcome != Outcome::Allow) {
+            Some(rule) => self.rule_id(self.compiled().rules[rule].source),
+            None if decision.outcome == Outcome::Allow => "kernel-surface".to_owned(),
+            None => "S1".to_owned(),
+        }
+    }
+
+    /// The id of a source; `beneath` for what no policy lifts.
+    pub fn rule_id(&self, source: usize) -> String {
+        self.compiled().sources.get(source).map_or_else(|| "beneath".to_owned(), |source| source.id.clone())
+    }
+
+    fn source(&self, id: &str) -> Option<&Source> {
+        self.compiled().sources.iter().find(|source| source.id == id)
+    }
+
+    /// `file:line:column` of a rule.
+    pub fn place(&self, id: &str) -> Option<String> {
+        self.source(id).map(|source| format!("{}:{}:{}", source.file, source.line, source.column))
+    }
+
+    pub fn because(&self, id: &str) -> Option<&str> {
+        self.source(id)?.because.as_deref()
+    }
+
+    /// The line that would allow a refused request.
+    pub fn fix(&self, action: &str, resource: &str) -> Option<String> {
+        fixit::line(&self.engine, &Request::new(Action::from_word(action)?, resource))
+    }
+
+    /// TCP ports that may be bound, for Landlock; `None` where the namespace's own bound says the same.
+    ///
+    /// # Errors
+    /// L011 for a set of ports that neither can say.
+    pub fn listen_ports(&self) -> Result<Option<Vec<u16>>, ShimError> {
+        if self.compiled().rules.iter().all(|rule| rule.action != Action::Listen) {
+            return Ok(Some(Vec::new()));
+        }
+        let allowed = |port: u16| {
+            let request = Request { port: Some(port), ..Request::new(Action::Listen, "") };
+            self.engine.decide(&request).outcome == Outcome::Allow
+        };
+        let ports: Vec<u16> = (0..=u16::MAX).filter(|port| allowed(*port)).collect();
+        let unprivileged = usize::from(u16::MAX - FIRST_UNPRIVILEGED) + 1;
+        if ports.iter().filter(|port| **port >= FIRST_UNPRIVILEGED).count() == unprivileged
+            && ports.iter().all(|port| *port == 0 || *port >= FIRST_UNPRIVILEGED)
+        {
+            return Ok(None);
+        }
+        if ports.len() <= MOST_PORTS {
+            return Ok(Some(ports));
+        }
+        Err(ShimError::Refused {
+            what: format!("{} ports to listen on: Landlock takes at most {MOST_PORTS} one by one", ports.len()),
+            help: "allow a smaller range, or all of 1024..65535".into(),
+        })
+    }
+
+    /// The smallest `max-file` that holds for every file, for RLIMIT_FSIZE.
+    pub fn max_file(&self) -> Option<u64> {
+        let compiled = self.compiled();
+        compiled
+            .blocks
+            .filesystem
+            .iter()
+            .filter_map(|bucket| match compiled.buckets[*bucket] {
+                Bucket::MaxFile { bytes } => Some(bytes),
+                _ => None,
+            })
+            .min()
+    }
+}
+
+/// The closures behind `Questions`, owned.
+pub struct Answers<'a> {
+    rights: Box<dyn Fn(&str) -> Rights + 'a>,
+    refusal: Box<dyn Fn(&str) -> Option<(usize, bool)> + 'a>,
+    segment: Box<dyn Fn(&str, &str) -> bool + 'a>,
+    connect: Box<dyn Fn(&str) -> bool + 'a>,
+}
+
+impl Answers<'_> {
+    pub fn as_questions(&self) -> Questions<'_> {
+        Questions { rights: &*self.rights, refusal: &*self.refusal, segment: &*self.segment, connect: &*self.connect }
+    }
+}
+
+fn take_apart(glob: &Glob, text: &str) -> Pattern {
+    let texts = text.split('/').skip(1);
+    let segments = glob
+        .segments()
+        .iter()
+        .zip(texts)
+        .map(|(segment, text)| match segment {
+            GlobSegment::Literal(bytes) => Segment::Literal(String::from_utf8_lossy(bytes).into_owned()),
+            GlobSegment::Wild(_) => Segment::Wild(text.to_owned()),
+            GlobSegment::AnyDepth => Segment::AnyDepth,
+        })
+        .collect();
+    Pattern { segments }
+}
+
+/// The numbers of the names that policies use (errno(3)).
+fn errno_by_name(name: &str) -> Option<u16> {
+    const NAMES: [(&str, u16); 12] = [
+        ("EPERM", 1), ("ENOENT", 2), ("EIO", 5), ("EBADF", 9), ("EAGAIN", 11), ("ENOMEM", 12), ("EACCES", 13),
+        ("EBUSY", 16), ("EINVAL", 22), ("ENOSYS", 38), ("EOPNOTSUPP", 95), ("EAFNOSUPPORT", 97),
+    ];
+    NAMES.iter().find(|(known, _)| *known == name).map(|(_, number)| *number)
+}

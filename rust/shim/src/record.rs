@@ -1,0 +1,218 @@
+//! What happened, written once: every denial becomes a line of the journal before its answer takes effect, equal ones
+//! within a second become one line with a count, and the report at the end is a view of the same facts.
+
+use crate::clock;
+use crate::error::ShimError;
+use crate::journal::Journal;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::collections::hash_map::{Entry, HashMap};
+use std::io::Write as _;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+const FOLD_NS: u64 = 1_000_000_000;
+/// Distinct denials of one second that are written one by one; more are only counted (`supervision.md` §1.5).
+const MOST_DISTINCT: usize = 1000;
+
+/// Which process asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Process {
+    pub tid: u32,
+    pub comm: String,
+}
+
+/// One refused request.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Denial {
+    /// The event's kind (`supervision.md` §1.6).
+    pub kind: &'static str,
+    /// The action's word, as the policy language has it.
+    pub action: String,
+    /// The path or name that was asked for.
+    pub resource: String,
+    /// How it was asked for: `open`, `stat` …
+    pub operation: String,
+    /// Id of the deciding rule, or `S1`.
+    pub rule: String,
+    pub errno: i32,
+    pub process: Process,
+}
+
+/// One line of the report: equal requests, whoever made them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Group {
+    pub action: String,
+    pub resource: String,
+    pub rule: String,
+}
+
+struct Fold {
+    since_ns: u64,
+    more: u64,
+}
+
+struct State {
+    journal: Journal,
+    folds: HashMap<Denial, Fold>,
+    second_ns: u64,
+    beyond: u64,
+    groups: BTreeMap<Group, u64>,
+    failed: Option<String>,
+}
+
+/// The one writer of a run's events, shared by the brokers.
+pub struct Recorder {
+    state: Mutex<State>,
+    explain: bool,
+}
+
+impl Recorder {
+    pub fn new(journal: Journal, explain: bool) -> Self {
+        let state = State {
+            journal,
+            folds: HashMap::new(),
+            second_ns: 0,
+            beyond: 0,
+            groups: BTreeMap::new(),
+            failed: None,
+        };
+        Self { state: Mutex::new(state), explain }
+    }
+
+    /// Records a life-cycle event and puts it on disk.
+    ///
+    /// # Errors
+    /// L012 when the journal can't be written.
+    pub fn life(&self, kind: &str, fields: &Value) -> Result<(), ShimError> {
+        let mut state = self.lock();
+        append(&mut state.journal, kind, 'L', fields)?;
+        state.journal.sync()
+    }
+
+    /// Records a denial. The frame is written before this returns, so before the refused call does.
+    pub fn denied(&self, denial: Denial) {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let group =
+            Group { action: denial.action.clone(), resource: denial.resource.clone(), rule: denial.rule.clone() };
+        *state.groups.entry(group).or_insert(0) += 1;
+        let now = clock::boot_ns();
+        if now.saturating_sub(state.second_ns) >= FOLD_NS {
+            state.second_ns = now;
+            flush(state);
+        }
+        let distinct = state.folds.len();
+        match state.folds.entry(denial) {
+            Entry::Occupied(mut fold) => fold.get_mut().more += 1,
+            Entry::Vacant(_) if distinct >= MOST_DISTINCT => state.beyond += 1,
+            Entry::Vacant(place) => {
+                let fields = fields(place.key());
+                if self.explain {
+                    // Standard error may be closed; the journal has the event all the same.
+                    let _ = writeln!(std::io::stderr(), "replicante: denied {}", describe(place.key()));
+                }
+                let kind = place.key().kind;
+                place.insert(Fold { since_ns: now, more: 0 });
+                write(state, kind, &fields);
+            }
+        }
+    }
+
+    /// Writes counts of folded denials that are due. Called about once a second.
+    pub fn tick(&self) {
+        let mut state = self.lock();
+        if clock::boot_ns().saturating_sub(state.second_ns) >= FOLD_NS {
+            flush(&mut state);
+        }
+    }
+
+    /// Why the journal can't be written any more, once that has happened: the run must then end.
+    pub fn failure(&self) -> Option<String> {
+        self.lock().failed.clone()
+    }
+
+    /// Writes everything that waits and gives the counts of all denials.
+    ///
+    /// # Errors
+    /// L012 when the journal can't be written.
+    pub fn finish(&self, kind: &str, fields: &Value) -> Result<Vec<(Group, u64)>, ShimError> {
+        flush(&mut self.lock());
+        self.life(kind, fields)?;
+        let mut groups: Vec<_> = self.lock().groups.clone().into_iter().collect();
+        groups.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        Ok(groups)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A thread that panicked has ended the process (`panic = "abort"`), so the lock is never poisoned in a release.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn write(state: &mut State, kind: &str, fields: &Value) {
+    let result = append(&mut state.journal, kind, 'S', fields).and_then(|()| state.journal.close_frame());
+    if let Err(error) = result {
+        state.failed.get_or_insert(error.to_string());
+    }
+}
+
+/// Writes what was folded, and forgets it.
+fn flush(state: &mut State) {
+    let folds = std::mem::take(&mut state.folds);
+    let mut due: Vec<_> = folds.into_iter().filter(|(_, fold)| fold.more > 0).collect();
+    due.sort_by_key(|(_, fold)| fold.since_ns);
+    for (denial, fold) in due {
+        let mut fields = fields(&denial);
+        fields["count"] = json!(fold.more);
+        fields["since"] = json!(fold.since_ns);
+        write(state, denial.kind, &fields);
+    }
+    let beyond = std::mem::take(&mut state.beyond);
+    if beyond > 0 {
+        write(state, "journal.coalesced", &json!({"count": beyond, "why": "over 1000 distinct denials in a second"}));
+    }
+}
+
+fn append(journal: &mut Journal, kind: &str, class: char, fields: &Value) -> Result<(), ShimError> {
+    let mut event = json!({
+        "k": kind, "v": 1, "s": journal.next_seq(), "t": clock::wall_ns(), "m": clock::boot_ns(), "c": class.to_string(), "g": 1,
+    });
+    if let (Some(event), Some(fields)) = (event.as_object_mut(), fields.as_object()) {
+        event.extend(fields.iter().map(|(key, value)| (key.clone(), value.clone())));
+    }
+    journal.append(event.to_string().into_bytes())
+}
+
+fn fields(denial: &Denial) -> Value {
+    json!({
+        "d": "deny", "r": denial.rule, "action": denial.action, "resource": denial.resource,
+        "operation": denial.operation, "errno": denial.errno,
+        "p": {"tid": denial.process.tid, "comm": denial.process.comm},
+    })
+}
+
+fn describe(denial: &Denial) -> String {
+    let Denial { action, resource, rule, process, .. } = denial;
+    format!("{action} {} by {} ({}): rule {rule}", printable(resource), printable(&process.comm), process.tid)
+}
+
+/// Text from the agent, fit for a terminal: control characters are spelled out.
+pub fn printable(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| if c.is_control() || ('\u{202a}'..='\u{202e}').contains(&c) || ('\u{2066}'..='\u{2069}').contains(&c) {
+            c.escape_unicode().collect::<Vec<_>>()
+        } else {
+            vec![c]
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_do_not_reach_a_terminal() {
+        assert_eq!(printable("a\u{1b}[2Jb\u{202e}"), "a\\u{1b}[2Jb\\u{202e}");
+    }
+}

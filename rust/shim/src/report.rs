@@ -1,0 +1,66 @@
+//! The report at the end of a run: what was refused, how often, by which rule, and the line that would allow it.
+
+use crate::description::Report;
+use crate::policy::Policy;
+use crate::record::{Group, printable};
+use serde_json::json;
+use std::io::Write as _;
+
+/// Groups shown in text; the rest is counted.
+const MOST_GROUPS: usize = 20;
+
+/// Writes the report to standard error.
+pub fn write(form: Report, policy: &Policy, groups: &[(Group, u64)], ending: &str, run: &str) {
+    let text = match form {
+        Report::Text => text(policy, groups, run),
+        Report::Json => json(policy, groups, ending, run),
+    };
+    // A closed standard error is the caller's choice; the journal has everything.
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+fn text(policy: &Policy, groups: &[(Group, u64)], run: &str) -> String {
+    if groups.is_empty() {
+        return String::new();
+    }
+    let total: u64 = groups.iter().map(|(_, count)| count).sum();
+    let mut lines = vec![format!("replicante: {total} {} (run {run})", if total == 1 { "denial" } else { "denials" })];
+    for (group, count) in groups.iter().take(MOST_GROUPS) {
+        let place = policy.place(&group.rule).map(|place| format!(" ({place})")).unwrap_or_default();
+        lines.push(format!(
+            "  {count} × {} {}  rule {}{place}",
+            group.action,
+            printable(&group.resource),
+            group.rule
+        ));
+        if let Some(because) = policy.because(&group.rule) {
+            lines.push(format!("      because {because}"));
+        }
+        match policy.fix(&group.action, &group.resource) {
+            Some(line) => lines.push(format!("      would allow it: {line}")),
+            None => lines.push("      no line of a policy allows it".to_owned()),
+        }
+    }
+    if groups.len() > MOST_GROUPS {
+        lines.push(format!("  … and {} more kinds: replicante events {run}", groups.len() - MOST_GROUPS));
+    }
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+fn json(policy: &Policy, groups: &[(Group, u64)], ending: &str, run: &str) -> String {
+    let denials: Vec<_> = groups
+        .iter()
+        .map(|(group, count)| {
+            json!({
+                "action": group.action, "resource": group.resource, "rule": group.rule, "count": count,
+                "place": policy.place(&group.rule), "because": policy.because(&group.rule),
+                "would_allow": policy.fix(&group.action, &group.resource),
+            })
+        })
+        .collect();
+    let report = json!({
+        "schema": 1, "ok": groups.is_empty(), "run": run, "ending": ending, "denials": denials, "diagnostics": [],
+    });
+    format!("{report}\n")
+}
