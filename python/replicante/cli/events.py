@@ -34,9 +34,7 @@ def add_to(root: typer.Typer) -> None:
 def events(
     run: Annotated[str, typer.Argument(metavar="FILE|RUN", help="A journal or a run.")] = "last",
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until the run ends.")] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="The events as written, one a line.")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The events as written, one a line.")] = False,
 ) -> int:
     """Prints the events of one journal."""
     from replicante.errors import StoreError

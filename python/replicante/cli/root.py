@@ -20,7 +20,9 @@ from replicante import env
 from replicante._core import __version__
 from replicante.cli import exit_codes
 from replicante.cli.app import COMMANDS
+from replicante.cli.run import described
 from replicante.cli.run_options import OPTIONS, USAGE
+from replicante.errors import ReplicanteError
 
 _HELP = """\
 Run an agent, any program, under a written policy that the kernel enforces.
@@ -53,6 +55,9 @@ def main(arguments: Sequence[str]) -> int:
             complete_var=env.COMPLETE,
             standalone_mode=False,
         )
+    except ReplicanteError as error:
+        sys.stderr.write(f"replicante: {described(error)}\n")
+        return exit_codes.USAGE
     except typer.TyperException as error:
         sys.stderr.write(
             f"replicante: {error.format_message()}; `--help` after a command shows its options\n"

@@ -6,7 +6,7 @@ import sys
 
 from replicante.cli import exit_codes
 from replicante.cli.run_options import UsageError, help_text, parse
-from replicante.errors import LaunchError, PolicyError
+from replicante.errors import PolicyError, ReplicanteError
 from replicante.sandbox.consent import ConsentError
 from replicante.sandbox.start import StartOptions, start
 
@@ -56,15 +56,16 @@ def launch(command: Sequence[str], options: StartOptions) -> int:
         return exit_codes.RUN_POLICY_REFUSED
     except ConsentError as error:
         return refuse(described(error), exit_codes.RUN_CONSENT_NEEDED)
-    except LaunchError as error:
+    except ReplicanteError as error:
         return refuse(described(error), exit_codes.RUN_NOT_SET_UP)
     except OSError as error:
         return refuse(f"{error.filename or 'the sandbox'}: {error.strerror}", exit_codes.RUN_NOT_SET_UP)
 
 
-def described(error: LaunchError) -> str:
-    """A launch error in one line: code, what, and the one thing to do."""
-    return f"[{error.code}] {error}" + (f"; {error.help}" if error.help else "")
+def described(error: ReplicanteError) -> str:
+    """An error in one line: code, what, and the one thing to do."""
+    code = f"[{error.code}] " if error.code else ""
+    return f"{code}{error}" + (f"; {error.help}" if error.help else "")
 
 
 def rendered(error: PolicyError) -> str:

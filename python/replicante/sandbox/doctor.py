@@ -18,8 +18,8 @@ from replicante._core import __version__
 from replicante.errors import LaunchError, PolicyError
 from replicante.sandbox import state
 from replicante.sandbox.bindings import default_bindings, resolve_workspace
-from replicante.sandbox.compile_policy import load_reference
 from replicante.sandbox.find_policy import operator_default
+from replicante.sandbox.load_reference import load_reference
 from replicante.sandbox.shim import package_dir, require_supported_system, shim_path
 
 Degree = Literal["held", "weaker", "not held"]

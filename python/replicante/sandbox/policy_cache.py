@@ -94,6 +94,29 @@ def _read(descriptor: int, limit_bytes: int) -> bytes | None:
 
 def lookup(state: str, key: str) -> bytes | None:
     """The compiled form of an entry, if it is whole and each of its files is unchanged."""
+    body = _entry_body(state, key)
+    if body is None:
+        return None
+    count, _, rest = body.partition(b"\n")
+    for _index in range(int(count)):
+        line, _, rest = rest.partition(b"\n")
+        digest, _, path = line.partition(b" ")
+        if file_sha256(os.fsdecode(path)) != digest.decode():
+            return None
+    return rest
+
+
+def entry_form(state: str, key: str) -> bytes | None:
+    """The compiled form of an entry as it was, whatever became of its files; `None` if it is not whole."""
+    body = _entry_body(state, key)
+    if body is None:
+        return None
+    count, _, rest = body.partition(b"\n")
+    return rest.split(b"\n", int(count))[-1]
+
+
+def _entry_body(state: str, key: str) -> bytes | None:
+    """What follows the first line of an entry, if it has the digest that this line says."""
     try:
         descriptor = os.open(os.path.join(state, "compiled", key), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
@@ -107,15 +130,7 @@ def lookup(state: str, key: str) -> bytes | None:
     if data is None or not data.startswith(_MAGIC):
         return None
     head, _, body = data.partition(b"\n")
-    if head[len(_MAGIC) :] != sha256(body).hexdigest().encode():
-        return None
-    count, _, rest = body.partition(b"\n")
-    for _index in range(int(count)):
-        line, _, rest = rest.partition(b"\n")
-        digest, _, path = line.partition(b" ")
-        if file_sha256(os.fsdecode(path)) != digest.decode():
-            return None
-    return rest
+    return body if head[len(_MAGIC) :] == sha256(body).hexdigest().encode() else None
 
 
 def store(state: str, key: str, compiled: bytes, closure: Iterable[tuple[str, str]]) -> None:

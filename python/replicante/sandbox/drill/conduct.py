@@ -14,10 +14,10 @@ from replicante._core import Engine
 from replicante.errors import LaunchError
 from replicante.sandbox import state
 from replicante.sandbox.bindings import default_bindings
-from replicante.sandbox.compile_policy import load_reference
 from replicante.sandbox.drill.ground import SECRET_VARIABLE, Ground
 from replicante.sandbox.drill.steps import STEPS, Step
 from replicante.sandbox.launch import Options, description_fd, prepare
+from replicante.sandbox.load_reference import load_reference
 from replicante.sandbox.shim import package_dir, require_supported_system, shim_path
 
 POLICY = "drill"
