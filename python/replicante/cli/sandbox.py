@@ -67,10 +67,7 @@ def _agent(config: Path, sandbox_config: str | None, *, no_weaker: bool, report:
     try:
         agent = read_agent_config(config)
     except ConfigError as error:
-        return refuse(
-            f"[{error.code}] {error}" + (f"; {error.help}" if error.help else ""),
-            exit_codes.RUN_POLICY_REFUSED,
-        )
+        return refuse(described(error), exit_codes.RUN_POLICY_REFUSED)
     policy = agent.policy if sandbox_config is None else sandbox_config
     options = StartOptions(policy=policy, workspace=agent.workspace, no_weaker=no_weaker, report=report)
     return launch(agent.command, options)

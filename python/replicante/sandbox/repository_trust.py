@@ -1,4 +1,4 @@
-"""Whether a repository's own policy may be used: compared with what is trusted there, or a person agrees (R2)."""
+"""Whether a repository's own policy may be used: no wider than what is trusted, or agreed to (R2)."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def require_trust(
     if verdict.reasons:
         if not ask_person(policy.name, reference, verdict.reasons):
             raise ConsentError(
-                f"the policy {reference} of this repository is wider than the trusted one: {verdict.reasons[0]}",
+                f"{reference} of this repository is wider than the trusted policy: {verdict.reasons[0]}",
                 code="P090",
                 help=f"read it, then `replicante policy trust {reference}`",
             )
