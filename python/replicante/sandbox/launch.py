@@ -85,6 +85,7 @@ def prepare(
         "argv": _list(argv),
         "cwd": _string(_working_directory(workspace)),
         "bindings": _map(bindings),
+        "run": _string(run),
         "run_dir": _string(run_dir),
         "private_home": _string(kept_dir(state, "homes", key)),
         "cache": _string(kept_dir(state, "cache", key)),

@@ -40,6 +40,7 @@ def test_the_description_is_what_the_contract_says(state: str, workspace: str) -
     assert described["cwd"] == workspace
     assert tuple(described["bindings"]) == VARIABLES
     assert described["bindings"]["workspace"] == workspace
+    assert described["run"] == described["bindings"]["run"] == launch.run
     assert state in described["beneath"]
     assert (described["no_weaker"], described["explain"], described["report"]) == (False, True, "text")
     for name in ("run_dir", "private_home", "cache"):
