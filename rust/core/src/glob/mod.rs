@@ -5,7 +5,7 @@ mod text;
 mod trie;
 
 pub use segment::SegmentGlob;
-pub use text::{Crossing, TextGlob};
+pub use text::{Crossing, Subject, TextGlob};
 pub use trie::{Matches, Trie};
 
 use crate::error::PatternError;

@@ -95,6 +95,37 @@ impl TextGlob {
     }
 }
 
+/// The subject of an MCP rule: `server:tool`, `server:URI`, or a server alone (M2). The parts are matched apart, so a
+/// wildcard never crosses the first colon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    server: TextGlob,
+    rest: Option<TextGlob>,
+}
+
+impl Subject {
+    /// Parses a subject; `is_uri` says that a URI follows the server.
+    ///
+    /// # Errors
+    /// As for its parts.
+    pub fn parse(is_uri: bool, text: &str) -> Result<Self, PatternError> {
+        let (server, rest) = text.split_once(':').map_or((text, None), |(server, rest)| (server, Some(rest)));
+        let of_rest = if is_uri { Crossing::Uri } else { Crossing::Tool };
+        let later = |error: PatternError| PatternError { offset: error.offset + server.len() + 1, ..error };
+        let rest = rest.map(|rest| TextGlob::parse(rest, of_rest).map_err(later)).transpose()?;
+        Ok(Self { server: TextGlob::parse(server, Crossing::Tool)?, rest })
+    }
+
+    /// Whether it matches a concrete subject.
+    pub fn matches(&self, subject: &str) -> bool {
+        match (&self.rest, subject.split_once(':')) {
+            (Some(rest), Some((server, of_rest))) => self.server.matches(server) && rest.matches(of_rest),
+            (None, None) => self.server.matches(subject),
+            _ => false,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,5 +146,22 @@ mod tests {
         for (crossing, pattern, text, want) in cases {
             assert_eq!(TextGlob::parse(pattern, crossing).unwrap().matches(text), want, "{pattern} {text}");
         }
+    }
+
+    #[test]
+    fn a_wildcard_stays_in_its_part_of_the_subject() {
+        let cases = [
+            (false, "g:get_*", "g:get_x", true),
+            (false, "*:get", "g:get", true),
+            (false, "*:get", "g:h:get", false),
+            (true, "*:https://x/**", "d:https://x/a/b", true),
+            (true, "d:*", "d:https://x", false),
+            (false, "g*", "github", true),
+            (false, "g", "g:x", false),
+        ];
+        for (is_uri, pattern, subject, want) in cases {
+            assert_eq!(Subject::parse(is_uri, pattern).unwrap().matches(subject), want, "{pattern} {subject}");
+        }
+        assert_eq!(Subject::parse(false, "g:a**").map_err(|error| error.offset), Err(3));
     }
 }

@@ -1,8 +1,8 @@
 //! The checks that make a compiled form total: indices in range, patterns that parse, keys that belong to their action.
 
-use super::{Action, Compiled, Condition, FORMAT, HostKind, Rule, Test};
+use super::{Action, Compiled, Effect, FORMAT, HostKind, Rule};
 use crate::error::CoreError;
-use crate::glob::{Crossing, Glob, TextGlob};
+use crate::glob::{Glob, Subject};
 use crate::host::HostPattern;
 
 pub(super) fn check(compiled: &Compiled) -> Result<(), CoreError> {
@@ -25,6 +25,11 @@ pub(super) fn check(compiled: &Compiled) -> Result<(), CoreError> {
     for (index, secret) in compiled.environment.secrets.iter().enumerate() {
         in_range(secret.source, compiled.sources.len(), || format!("environment.secrets[{index}].source"))?;
     }
+    for (index, tripwire) in compiled.tripwires.iter().enumerate() {
+        let source = tripwire.get("source").and_then(serde_json::Value::as_u64).and_then(|at| usize::try_from(at).ok());
+        let place = || format!("tripwires[{index}].source");
+        in_range(source.unwrap_or(usize::MAX), compiled.sources.len(), place)?;
+    }
     for (index, rule) in compiled.rules.iter().enumerate() {
         check_rule(compiled, rule).map_err(|error| CoreError::new(format!("rules[{index}].{}", error.place), error.what))?;
     }
@@ -40,8 +45,12 @@ fn check_rule(compiled: &Compiled, rule: &Rule) -> Result<(), CoreError> {
     for bucket in &rule.limits {
         in_range(*bucket, compiled.buckets.len(), || "limits".into())?;
     }
-    if rule.ports.iter().flatten().any(|(low, high)| low > high) {
-        return Err(CoreError::new("ports", "the low port comes first"));
+    if rule.ports.iter().flatten().any(|(low, high)| low > high || *low == 0) {
+        return Err(CoreError::new("ports", "ports are 1 to 65535, the low one first"));
+    }
+    let held = [Action::Write, Action::Create, Action::Delete, Action::Call].contains(&rule.action);
+    if rule.effect == Effect::Hold && !held {
+        return Err(CoreError::new("effect", format!("`{}` can't be held", rule.action.word())));
     }
     let odd = odd_keys(rule);
     if let Some(key) = odd {
@@ -61,21 +70,24 @@ fn check_rule(compiled: &Compiled, rule: &Rule) -> Result<(), CoreError> {
             }
         },
         action if action.is_mcp() => {
-            pattern("a tool rule")?;
+            Subject::parse(action == Action::Resource, pattern("a tool rule")?).map_err(|error| bad("pattern", error))?;
         }
         _ => {}
     }
     for path in &rule.url_paths {
         Glob::parse(path).map_err(|error| bad("url_paths", error))?;
     }
-    rule.condition.as_ref().map_or(Ok(()), check_condition)
+    Ok(())
 }
 
 /// The first key that does not belong to the rule's action.
 fn odd_keys(rule: &Rule) -> Option<&'static str> {
     let files = rule.action.is_file();
     let hosts = matches!(rule.action, Action::Connect | Action::Resolve);
-    let keys: [(&str, bool, bool); 14] = [
+    let syscall = rule.action == Action::Syscall;
+    let keys = [
+        ("downward", rule.downward, files || hosts || rule.action == Action::ConnectUnix),
+        ("limits", !rule.limits.is_empty(), files || hosts || rule.action.is_mcp()),
         ("hidden", rule.hidden, files),
         ("existing", rule.existing, files),
         ("inert", rule.inert, files),
@@ -89,23 +101,9 @@ fn odd_keys(rule: &Rule) -> Option<&'static str> {
         ("publish", rule.publish, rule.action == Action::Listen),
         ("condition", rule.condition.is_some(), rule.action.is_mcp()),
         ("expose", !rule.expose.is_empty(), rule.action == Action::Roots),
-        ("names", !rule.names.is_empty(), rule.action == Action::Syscall),
+        ("names", !rule.names.is_empty(), syscall),
+        ("errno", rule.errno.is_some(), syscall),
+        ("kill", rule.kill, syscall),
     ];
     keys.into_iter().find(|(_, present, belongs)| *present && !belongs).map(|(key, _, _)| key)
-}
-
-fn check_condition(condition: &Condition) -> Result<(), CoreError> {
-    let bad = |error: crate::error::PatternError| CoreError::new("condition", error.message);
-    match condition {
-        Condition::And { of } | Condition::Or { of } => of.iter().try_for_each(check_condition),
-        Condition::Not { of } if of.len() == 1 => check_condition(&of[0]),
-        Condition::Not { .. } => Err(CoreError::new("condition", "`not` takes one condition")),
-        Condition::Only { .. } => Ok(()),
-        Condition::Test { test, .. } => match test {
-            Test::Path { pattern, .. } => Glob::parse(pattern).map(drop).map_err(bad),
-            Test::Host { pattern } => HostPattern::parse(pattern).map(drop).map_err(bad),
-            Test::Text { pattern } => TextGlob::parse(pattern, Crossing::Everything).map(drop).map_err(bad),
-            _ => Ok(()),
-        },
-    }
 }

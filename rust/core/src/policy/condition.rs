@@ -33,15 +33,16 @@ impl std::ops::Not for Truth {
     }
 }
 
-#[derive(Clone, Debug, Deserialize)]
-#[serde(tag = "op", rename_all = "lowercase", deny_unknown_fields)]
+/// A tree of tests.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "ConditionForm")]
 pub enum Condition {
-    And { of: Vec<Condition> },
-    Or { of: Vec<Condition> },
-    Not { of: Vec<Condition> },
+    And(Vec<Condition>),
+    Or(Vec<Condition>),
+    Not(Box<Condition>),
     /// No other top-level argument is present.
-    Only { args: Vec<String> },
-    /// `arg: None` means all leaves.
+    Only(Vec<String>),
+    /// `arg: None` means all leaves, and then there is a quantifier.
     Test { arg: Option<Vec<String>>, each: Option<Each>, test: Test },
 }
 
@@ -52,19 +53,17 @@ pub enum Each {
     Every,
 }
 
-#[derive(Clone, Debug, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+/// What is tested of one value.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "TestForm")]
 pub enum Test {
-    Path { pattern: String, downward: bool },
-    Host { pattern: String },
-    Text { pattern: String },
-    Compare { cmp: Compare, value: Scalar },
-    In { values: Vec<Scalar> },
-    Length { cmp: Compare, count: u64 },
-    Is {
-        #[serde(rename = "type")]
-        json_type: JsonType,
-    },
+    Path { pattern: Glob, downward: bool },
+    Host(HostPattern),
+    Text(TextGlob),
+    Compare(Compare, Scalar),
+    In(Vec<Scalar>),
+    Length(Compare, u64),
+    Is(JsonType),
     Exists,
 }
 
@@ -132,10 +131,10 @@ impl Condition {
     /// Decides on the arguments of a call, an object.
     pub fn decide(&self, arguments: &Json) -> Truth {
         match self {
-            Self::And { of } => of.iter().map(|part| part.decide(arguments)).min().unwrap_or(Truth::True),
-            Self::Or { of } => of.iter().map(|part| part.decide(arguments)).max().unwrap_or(Truth::False),
-            Self::Not { of } => of.first().map_or(Truth::Unknown, |part| !part.decide(arguments)),
-            Self::Only { args } => match arguments {
+            Self::And(of) => of.iter().map(|part| part.decide(arguments)).min().unwrap_or(Truth::True),
+            Self::Or(of) => of.iter().map(|part| part.decide(arguments)).max().unwrap_or(Truth::False),
+            Self::Not(part) => !part.decide(arguments),
+            Self::Only(args) => match arguments {
                 Json::Object(members) => members.iter().all(|(name, _)| args.contains(name)).into(),
                 _ => Truth::Unknown,
             },
@@ -186,17 +185,15 @@ impl Test {
     fn decide(&self, value: &Json) -> Truth {
         match (self, value) {
             (Self::Exists, _) => Truth::True,
-            (Self::Is { json_type }, value) => (type_of(value) == *json_type).into(),
+            (Self::Is(json_type), value) => (type_of(value) == *json_type).into(),
             (Self::Path { pattern, downward }, Json::String(text)) => path_matches(pattern, *downward, text),
-            (Self::Host { pattern }, Json::String(text)) => host_matches(pattern, text),
-            (Self::Text { pattern }, Json::String(text)) => {
-                TextGlob::parse(pattern, Crossing::Everything).map_or(Truth::Unknown, |glob| glob.matches(text).into())
+            (Self::Host(pattern), Json::String(text)) => {
+                host_of(text).map_or(Truth::Unknown, |host| pattern.matches(&host, false).into())
             }
-            (Self::Compare { cmp, value: expected }, value) => compare(*cmp, value, &expected.0),
-            (Self::In { values }, value) => {
-                values.iter().map(|expected| compare(Compare::Equal, value, &expected.0)).max().unwrap_or(Truth::False)
-            }
-            (Self::Length { cmp, count }, value) => {
+            (Self::Text(pattern), Json::String(text)) => pattern.matches(text).into(),
+            (Self::Compare(cmp, expected), value) => compare(*cmp, value, &expected.0),
+            (Self::In(values), value) => is_one_of(value, values),
+            (Self::Length(cmp, count), value) => {
                 let length = match value {
                     Json::String(text) => text.chars().count(),
                     Json::Array(items) => items.len(),
@@ -208,6 +205,19 @@ impl Test {
             _ => Truth::Unknown,
         }
     }
+}
+
+/// Unknown only if no value of the list has the type of this one.
+fn is_one_of(value: &Json, values: &[Scalar]) -> Truth {
+    let mut result = if values.is_empty() { Truth::False } else { Truth::Unknown };
+    for expected in values {
+        match compare(Compare::Equal, value, &expected.0) {
+            Truth::True => return Truth::True,
+            Truth::False => result = Truth::False,
+            Truth::Unknown => {}
+        }
+    }
+    result
 }
 
 fn type_of(value: &Json) -> JsonType {
@@ -232,8 +242,8 @@ fn compare(cmp: Compare, value: &Json, expected: &Json) -> Truth {
     }
 }
 
-fn path_matches(pattern: &str, downward: bool, text: &str) -> Truth {
-    let (Ok(glob), Ok(path)) = (Glob::parse(pattern), NormalPath::parse(text.as_bytes())) else { return Truth::Unknown };
+fn path_matches(glob: &Glob, downward: bool, text: &str) -> Truth {
+    let Ok(path) = NormalPath::parse(text.as_bytes()) else { return Truth::Unknown };
     if glob.matches(path) {
         return Truth::True;
     }
@@ -243,25 +253,159 @@ fn path_matches(pattern: &str, downward: bool, text: &str) -> Truth {
     covered.into()
 }
 
-/// The host itself, or the host of an absolute URL. What can't be normalised is unknown (D9 M3).
-fn host_matches(pattern: &str, text: &str) -> Truth {
+/// The host itself, or the host of an absolute URL (RFC 3986 §3.2); `None` for what readers could take for different
+/// hosts (`decisions.md` D9, M3).
+fn host_of(text: &str) -> Option<Host> {
     if text.contains(|c: char| c == '\\' || c.is_control() || c.is_whitespace()) {
-        return Truth::Unknown;
+        return None;
     }
-    let host = match text.split_once("://") {
-        Some((_, rest)) => {
-            let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-            let authority = authority.rsplit('@').next().unwrap_or_default();
-            if let Some(inner) = authority.strip_prefix('[') {
-                inner.split(']').next().unwrap_or_default()
-            } else {
-                authority.split(':').next().unwrap_or_default()
-            }
-        }
-        None => text,
+    let Some((scheme, rest)) = text.split_once("://") else { return Host::parse(text).ok() };
+    let valid_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
+    if !valid_scheme {
+        return None;
+    }
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let authority = authority.rsplit('@').next().unwrap_or_default();
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(inner) => inner.split_once(']')?,
+        None => authority.find(':').map_or((authority, ""), |at| authority.split_at(at)),
     };
-    match (HostPattern::parse(pattern), Host::parse(host)) {
-        (Ok(pattern), Ok(host)) => pattern.matches(&host, false).into(),
-        _ => Truth::Unknown,
+    let numeric = port.strip_prefix(':').unwrap_or(port).bytes().all(|byte| byte.is_ascii_digit());
+    let well_formed = numeric && (port.is_empty() || port.starts_with(':'));
+    Host::parse(host).ok().filter(|_| well_formed)
+}
+
+// ---- reading ---------------------------------------------------------------------------------------------------
+
+/// The forms are flat: tagged enums would buffer numbers (see `BucketForm`).
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConditionForm {
+    op: String,
+    of: Option<Vec<Condition>>,
+    args: Option<Vec<String>>,
+    arg: Option<Vec<String>>,
+    each: Option<Each>,
+    test: Option<Test>,
+}
+
+impl TryFrom<ConditionForm> for Condition {
+    type Error = String;
+
+    fn try_from(form: ConditionForm) -> Result<Self, String> {
+        let plain = form.arg.is_none() && form.each.is_none();
+        match (form.op.as_str(), form.of, form.args, form.test) {
+            ("and", Some(of), None, None) if plain && !of.is_empty() => Ok(Self::And(of)),
+            ("or", Some(of), None, None) if plain && !of.is_empty() => Ok(Self::Or(of)),
+            ("not", Some(of), None, None) if plain && of.len() == 1 => {
+                of.into_iter().next().map(|inner| Self::Not(Box::new(inner))).ok_or_else(|| "an empty `not`".into())
+            }
+            ("only", None, Some(args), None) if plain => Ok(Self::Only(args)),
+            ("test", None, None, Some(_)) if plain => Err("all leaves need `some` or `every`".into()),
+            ("test", None, None, Some(test)) => Ok(Self::Test { arg: form.arg, each: form.each, test }),
+            (op, ..) => Err(format!("`{op}` is no operator of a condition, or has not its keys")),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TestForm {
+    kind: String,
+    pattern: Option<String>,
+    downward: Option<bool>,
+    cmp: Option<Compare>,
+    #[serde(default, deserialize_with = "present")]
+    value: Option<Scalar>,
+    values: Option<Vec<Scalar>>,
+    count: Option<u64>,
+    #[serde(rename = "type")]
+    json_type: Option<JsonType>,
+}
+
+/// A `null` that is there is a value, no absent one.
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Scalar>, D::Error> {
+    Scalar::deserialize(deserializer).map(Some)
+}
+
+impl TryFrom<TestForm> for Test {
+    type Error = String;
+
+    fn try_from(form: TestForm) -> Result<Self, String> {
+        let words = (form.kind.as_str(), form.pattern, form.cmp);
+        match (words, form.downward, form.value, form.values, form.count, form.json_type) {
+            (("path", Some(pattern), None), Some(downward), None, None, None, None) => Glob::parse(&pattern)
+                .map(|pattern| Self::Path { pattern, downward })
+                .map_err(|error| error.to_string()),
+            (("host", Some(pattern), None), None, None, None, None, None) => {
+                HostPattern::parse(&pattern).map(Self::Host).map_err(|error| error.to_string())
+            }
+            (("text", Some(pattern), None), None, None, None, None, None) => {
+                TextGlob::parse(&pattern, Crossing::Everything).map(Self::Text).map_err(|error| error.to_string())
+            }
+            (("compare", None, Some(cmp)), None, Some(value), None, None, None) => Ok(Self::Compare(cmp, value)),
+            (("in", None, None), None, None, Some(values), None, None) => Ok(Self::In(values)),
+            (("length", None, Some(cmp)), None, None, None, Some(count), None) => Ok(Self::Length(cmp, count)),
+            (("is", None, None), None, None, None, None, Some(json_type)) => Ok(Self::Is(json_type)),
+            (("exists", None, None), None, None, None, None, None) => Ok(Self::Exists),
+            ((kind, ..), ..) => Err(format!("`{kind}` is no test, or has not its keys")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decide(test: &str, value: &str) -> Truth {
+        let test: Test = serde_json::from_str(test).unwrap();
+        test.decide(&Json::parse(value.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn one_value() {
+        use Truth::{False, True, Unknown};
+        let host = r#"{"kind":"host","pattern":"**.x.example"}"#;
+        let cases = [
+            (r#"{"kind":"compare","cmp":"<=","value":1000}"#, "1e3", True),
+            (r#"{"kind":"compare","cmp":"<=","value":1000}"#, "1000.0000000000000000001", False),
+            (r#"{"kind":"compare","cmp":"<=","value":1000}"#, "\"1\"", Unknown),
+            (r#"{"kind":"compare","cmp":"==","value":null}"#, "null", True),
+            (r#"{"kind":"compare","cmp":"==","value":true}"#, "1", Unknown),
+            (r#"{"kind":"in","values":["a",1]}"#, "1.0", True),
+            (r#"{"kind":"in","values":["a",1]}"#, "\"b\"", False),
+            (r#"{"kind":"in","values":["a",1]}"#, "true", Unknown),
+            (r#"{"kind":"length","cmp":"<=","count":2}"#, "\"üß\"", True),
+            (r#"{"kind":"length","cmp":"<=","count":2}"#, "3", Unknown),
+            (r#"{"kind":"path","pattern":"/etc","downward":true}"#, "\"/etc/passwd\"", True),
+            (r#"{"kind":"path","pattern":"/etc","downward":false}"#, "\"/etc/passwd\"", False),
+            (r#"{"kind":"path","pattern":"/etc","downward":true}"#, "\"/etc/../x\"", Unknown),
+            (host, "\"https://user@a.x.example:8443/p\"", True),
+            (host, "\"https://a.x.example@evil.example/\"", False),
+            (host, "\"https:\\\\a.x.example\"", Unknown),
+            (host, "\"//a.x.example/\"", Unknown),
+            (host, "\"1x://a.x.example/\"", Unknown),
+            (host, "\"http://[::1]a.x.example/\"", Unknown),
+        ];
+        for (test, value, want) in cases {
+            assert_eq!(decide(test, value), want, "{test} {value}");
+        }
+    }
+
+    #[test]
+    fn leaving_an_argument_out_never_helps() {
+        let missing = r#"{"op":"test","arg":["a"],"each":null,"test":{"kind":"compare","cmp":"==","value":1}}"#;
+        let nothing = Json::Object(Vec::new());
+        for (text, want) in [
+            (missing.to_owned(), Truth::Unknown),
+            (format!(r#"{{"op":"not","of":[{missing}]}}"#), Truth::Unknown),
+            (r#"{"op":"test","arg":["a"],"each":null,"test":{"kind":"exists"}}"#.to_owned(), Truth::False),
+            (r#"{"op":"test","arg":null,"each":"some","test":{"kind":"exists"}}"#.to_owned(), Truth::False),
+            (r#"{"op":"test","arg":null,"each":"every","test":{"kind":"text","pattern":"v"}}"#.to_owned(), Truth::True),
+        ] {
+            let condition: Condition = serde_json::from_str(&text).unwrap();
+            assert_eq!(condition.decide(&nothing), want, "{text}");
+        }
     }
 }

@@ -8,6 +8,7 @@ mod condition;
 pub use condition::{Compare, Condition, Each, JsonType, Scalar, Test, Truth};
 
 use crate::error::CoreError;
+use crate::json::Json;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -67,9 +68,9 @@ pub struct Source {
     pub text: String,
 }
 
-/// A limit that one or more entries share.
+/// A limit that one or more entries share (S9, F8, N14, M4).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(try_from = "BucketForm")]
 pub enum Bucket {
     Rate { count: u64, unit_ns: u64, burst: u64 },
     Connections { count: u64 },
@@ -79,6 +80,38 @@ pub enum Bucket {
     MaxTotal { bytes: u64 },
     MaxFiles { count: u64 },
     MaxMessage { bytes: u64 },
+}
+
+/// A bucket as it is written. No tagged enum: serde buffers those, and a buffered number of arbitrary precision is a map.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BucketForm {
+    kind: String,
+    count: Option<u64>,
+    unit_ns: Option<u64>,
+    burst: Option<u64>,
+    bytes: Option<u64>,
+}
+
+impl TryFrom<BucketForm> for Bucket {
+    type Error = String;
+
+    fn try_from(form: BucketForm) -> Result<Self, String> {
+        if [form.count, form.unit_ns, form.burst, form.bytes].contains(&Some(0)) {
+            return Err("a limit of zero".into());
+        }
+        match (form.kind.as_str(), form.count, form.unit_ns, form.burst, form.bytes) {
+            ("rate", Some(count), Some(unit_ns), Some(burst), None) => Ok(Self::Rate { count, unit_ns, burst }),
+            ("upload", Some(count), Some(unit_ns), Some(burst), None) => Ok(Self::Upload { count, unit_ns, burst }),
+            ("download", Some(count), Some(unit_ns), Some(burst), None) => Ok(Self::Download { count, unit_ns, burst }),
+            ("connections", Some(count), None, None, None) => Ok(Self::Connections { count }),
+            ("max-files", Some(count), None, None, None) => Ok(Self::MaxFiles { count }),
+            ("max-file", None, None, None, Some(bytes)) => Ok(Self::MaxFile { bytes }),
+            ("max-total", None, None, None, Some(bytes)) => Ok(Self::MaxTotal { bytes }),
+            ("max-message", None, None, None, Some(bytes)) => Ok(Self::MaxMessage { bytes }),
+            (kind, ..) => Err(format!("`{kind}` is no kind of limit, or has not its keys")),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -340,6 +373,8 @@ impl Compiled {
     /// # Errors
     /// The first thing that is wrong, with its place.
     pub fn parse(bytes: &[u8]) -> Result<Self, CoreError> {
+        // The strict reader refuses what serde lets pass: duplicate keys, unpaired surrogates, depth, huge numbers.
+        Json::parse(bytes).map_err(|error| CoreError::new(format!("byte {}", error.offset), error.what.to_string()))?;
         let compiled: Self = serde_json::from_slice(bytes)
             .map_err(|error| CoreError::new(format!("line {} column {}", error.line(), error.column()), error.to_string()))?;
         check::check(&compiled)?;
@@ -354,5 +389,76 @@ impl Compiled {
     /// Whether `ancestor` is an ancestor of `policy`, both indices.
     pub fn is_ancestor(&self, ancestor: usize, policy: usize) -> bool {
         self.policies[policy].ancestors.contains(&ancestor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const WHOLE: &str = r#"{"format":1,"name":"p","identity":"","trust_digest":"",
+        "policies":[{"name":"p","shipped":false,"ancestors":[]}],
+        "sources":[{"id":"p/a","policy":0,"file":"p.policy","line":1,"column":2,"because":null,"text":""}],
+        "buckets":[{"kind":"rate","count":60,"unit_ns":60000000000,"burst":6},{"kind":"max-file","bytes":67108864}],
+        "rules":[{"source":0,"effect":"allow","action":"read","pattern":"/w/**","limits":[1]},
+                 {"source":0,"effect":"allow","action":"call","pattern":"f:w","limits":[0],"condition":{"op":"and","of":[
+                    {"op":"test","arg":["n"],"each":null,"test":{"kind":"compare","cmp":"<=","value":1.50}},
+                    {"op":"test","arg":["s"],"each":null,"test":{"kind":"length","cmp":"<","count":20}},
+                    {"op":"test","arg":["x"],"each":null,"test":{"kind":"compare","cmp":"!=","value":null}}]}}],
+        "blocks":{"filesystem":[1],"network":[],"mcp":[]},
+        "resources":{"memory":1,"swap":0,"disk":1,"tmp":1,"output":1,"cpu":2000,"processes":1,"threads":8,"open-files":1,
+            "cpu-time":1,"wall-time":1,"idle-time":1,"io-read":null,"io-write":{"count":1,"unit_ns":1}},
+        "stated":[],"home":"real","workspace":"direct","accept":[],"environment":{"keep":[],"set":{},"secrets":[]},
+        "capabilities":[],"alerts":[],"tripwires":[],"pins":[],"bindings":{},"host_sets":{},"public_suffix_date":""}"#;
+
+    #[test]
+    fn a_whole_form_is_read_with_its_numbers() {
+        let compiled = Compiled::parse(WHOLE.as_bytes()).unwrap();
+        assert_eq!(compiled.buckets[1], Bucket::MaxFile { bytes: 67_108_864 });
+        assert_eq!(compiled.resources.io_write, Some(ByteRate { count: 1, unit_ns: 1 }));
+    }
+
+    #[test]
+    fn what_is_refused() {
+        let cases = [
+            (r#""format":1"#, r#""format":2"#),
+            (r#""format":1"#, r#""format":1,"format":1"#),
+            (r#""stated":[]"#, r#""stated":[],"new":1"#),
+            (r#""stated":[],"#, ""),
+            (r#""ancestors":[]"#, r#""ancestors":[0]"#),
+            (r#""policy":0"#, r#""policy":1"#),
+            (r#"{"source":0,"effect":"allow","action":"read""#, r#"{"source":1,"effect":"allow","action":"read""#),
+            (r#""limits":[1]"#, r#""limits":[2]"#),
+            (r#""filesystem":[1]"#, r#""filesystem":[2]"#),
+            (r#""/w/**""#, r#""/w/**x""#),
+            (r#""pattern":"/w/**""#, r#""pattern":"/w/**","ports":[[1,2]]"#),
+            (r#""pattern":"/w/**""#, r#""pattern":"/w/**","kill":true"#),
+            (r#""f:w""#, r#""f:**""#),
+            (r#""effect":"allow","action":"read""#, r#""effect":"hold","action":"read""#),
+            (r#""kind":"max-file","bytes":67108864"#, r#""kind":"max-file","bytes":0"#),
+            (r#""kind":"max-file","bytes":67108864"#, r#""kind":"max-file","count":1"#),
+            (r#""kind":"length","cmp":"<","count":20"#, r#""kind":"length","cmp":"<""#),
+            (r#""tripwires":[]"#, r#""tripwires":[{"name":"t","source":1,"reactions":[]}]"#),
+        ];
+        for (whole, broken) in cases {
+            assert!(WHOLE.contains(whole), "{whole}");
+            let text = WHOLE.replacen(whole, broken, 1);
+            assert!(Compiled::parse(text.as_bytes()).is_err(), "{broken}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            prop_assert!(Compiled::parse(&bytes).is_err());
+        }
+
+        #[test]
+        fn a_changed_byte_never_panics(at in 0..WHOLE.len(), byte in any::<u8>()) {
+            let mut bytes = WHOLE.as_bytes().to_vec();
+            bytes[at] = byte;
+            let _whole_or_not = Compiled::parse(&bytes);
+        }
     }
 }
