@@ -56,6 +56,11 @@ impl SegmentGlob {
         }
     }
 
+    /// A name that matches: each star is replaced by `filler`.
+    pub fn instance(&self, filler: &[u8]) -> Vec<u8> {
+        self.pieces.join(filler)
+    }
+
     /// Whether the whole name matches. Greedy from the left, which is right for `*`; cost O(|name|·|pattern|).
     pub fn matches(&self, name: &[u8]) -> bool {
         matches_pieces(&self.pieces, name)
