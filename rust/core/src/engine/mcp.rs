@@ -1,10 +1,29 @@
 //! MCP actions: subjects (M2) and conditions (M3).
 
 use super::{Engine, Verdict};
-use crate::glob::{Crossing, TextGlob};
+use crate::glob::Subject;
 use crate::json::Json;
 use crate::policy::{Action, Rule, Truth};
 use crate::request::{Decision, Request};
+
+/// The parsed subjects of MCP rules, by action; the entries stand beside them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Subjects(Vec<(Action, Subject, u32)>);
+
+impl Subjects {
+    pub(super) fn add(&mut self, rule: &Rule, entry: u32) {
+        let pattern = rule.pattern.as_deref().unwrap_or_default();
+        // INVARIANT: the subject parsed when the compiled form was checked.
+        if let Ok(subject) = Subject::parse(rule.action == Action::Resource, pattern) {
+            self.0.push((rule.action, subject, entry));
+        }
+    }
+
+    fn matching(&self, action: Action, subject: &str) -> impl Iterator<Item = u32> {
+        let of_action = self.0.iter().filter(move |(of_rule, ..)| *of_rule == action);
+        of_action.filter(move |(_, pattern, _)| pattern.matches(subject)).map(|(.., entry)| *entry)
+    }
+}
 
 impl Engine {
     pub(super) fn decide_mcp(&self, request: &Request<'_>) -> Decision {
@@ -14,11 +33,9 @@ impl Engine {
         let nothing = Json::Object(Vec::new());
         let arguments = request.arguments.unwrap_or(&nothing);
         let matching: Vec<u32> = self
-            .entries(request.action)
-            .filter(|entry| {
-                let rule = &self.compiled.rules[*entry as usize];
-                subject_matches(rule, request.resource) && condition_matches(rule, arguments)
-            })
+            .subjects
+            .matching(request.action, request.resource)
+            .filter(|entry| condition_matches(&self.compiled.rules[*entry as usize], arguments))
             .collect();
         let mut verdict = Verdict::default();
         verdict.name(self, &matching, true);
@@ -36,24 +53,26 @@ fn condition_matches(rule: &Rule, arguments: &Json) -> bool {
     }
 }
 
-fn subject_matches(rule: &Rule, subject: &str) -> bool {
-    let pattern = rule.pattern.as_deref().unwrap_or_default();
-    let within = if rule.action == Action::Resource { Crossing::Uri } else { Crossing::Tool };
-    let part = |pattern: &str, text: &str, crossing| TextGlob::parse(pattern, crossing).is_ok_and(|glob| glob.matches(text));
-    match (pattern.split_once(':'), subject.split_once(':')) {
-        (Some((server, rest)), Some((of_server, of_rest))) => {
-            part(server, of_server, Crossing::Tool) && part(rest, of_rest, within)
-        }
-        (None, None) => part(pattern, subject, Crossing::Tool),
-        _ => false,
-    }
-}
-
 /// A URI that reads differently to different readers (M2).
 fn strange_uri(subject: &str) -> bool {
     let lower = subject.to_ascii_lowercase();
-    let path = lower.split(['?', '#']).next().unwrap_or_default();
-    path.contains('\\')
-        || ["%2e", "%2f", "%5c"].iter().any(|escape| path.contains(escape))
-        || path.split('/').any(|segment| segment == "." || segment == "..")
+    lower.contains('\\')
+        || ["%2e", "%2f", "%5c"].iter().any(|escape| lower.contains(escape))
+        || lower.split(['/', '?', '#']).any(|segment| segment == "." || segment == "..")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uris_that_read_differently() {
+        let cases = [
+            ("d:https://x/a.b/c", false), ("d:https://x/..", true), ("d:https://x/./a", true), ("d:https://x/..?q", true),
+            ("d:https://x/%2E%2e/a", true), ("d:https://x/a%2Fb", true), ("d:https://x\\a", true), ("d:file:///a?b=c", false),
+        ];
+        for (uri, want) in cases {
+            assert_eq!(strange_uri(uri), want, "{uri}");
+        }
+    }
 }

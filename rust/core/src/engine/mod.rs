@@ -15,6 +15,7 @@ mod network;
 use crate::glob::{Glob, Trie};
 use crate::policy::{Action, Compiled, Effect};
 use crate::request::{Decision, Outcome, Reason, Request};
+use mcp::Subjects;
 use network::Hosts;
 use std::collections::HashMap;
 
@@ -28,6 +29,7 @@ pub struct Engine {
     unix: Trie,
     connect: Hosts,
     resolve: Hosts,
+    subjects: Subjects,
     /// Entries of the other actions, by action.
     others: HashMap<Action, Vec<u32>>,
 }
@@ -38,6 +40,7 @@ impl Engine {
         let mut files = std::array::from_fn(|_| Trie::default());
         let mut unix = Trie::default();
         let (mut connect, mut resolve) = (Hosts::default(), Hosts::default());
+        let mut subjects = Subjects::default();
         let mut others: HashMap<Action, Vec<u32>> = HashMap::new();
         for (index, rule) in compiled.rules.iter().enumerate() {
             // INVARIANT: a compiled form of 64 MiB holds far fewer than 2^32 rules.
@@ -45,6 +48,7 @@ impl Engine {
             match rule.action {
                 Action::Connect => connect.add(rule, entry),
                 Action::Resolve => resolve.add(rule, entry),
+                action if action.is_mcp() => subjects.add(rule, entry),
                 action => {
                     let trie = match Action::FILES.iter().position(|file| *file == action) {
                         Some(at) => Some(&mut files[at]),
@@ -59,7 +63,7 @@ impl Engine {
                 }
             }
         }
-        Self { compiled, files, unix, connect, resolve, others }
+        Self { compiled, files, unix, connect, resolve, subjects, others }
     }
 
     pub fn compiled(&self) -> &Compiled {
