@@ -16,15 +16,15 @@ impl Engine {
             None => &self.unix,
         };
         let mut verdict = Verdict::default();
-        let mut found = Matches::new();
+        let mut found = Matches::default();
         for (index, name) in std::iter::once(&request.resource).chain(request.via).enumerate() {
             let Ok(path) = NormalPath::parse(name.as_bytes()) else { return Decision::UNDECIDABLE };
             trie.find(path, &mut found);
             if request.made || request.action == Action::Create {
                 // D2: such rules cover what was there before.
-                found.retain(|entry| !self.compiled.rules[*entry as usize].existing);
+                found.retain(|entry| !self.compiled.rules[entry as usize].existing);
             }
-            verdict.name(self, &found, index == 0);
+            verdict.name(self, found.as_slice(), index == 0);
         }
         verdict.decision()
     }

@@ -1,5 +1,6 @@
 //! Path patterns (F3) and plain text patterns (M2, M3), with backslash escapes.
 
+mod few;
 mod segment;
 mod text;
 mod trie;

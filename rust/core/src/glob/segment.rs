@@ -56,6 +56,13 @@ impl SegmentGlob {
         }
     }
 
+    /// The first and the last byte of every name that matches, where the pattern says them.
+    pub(super) fn ends(&self) -> (Option<u8>, Option<u8>) {
+        let first = self.pieces.first().and_then(|piece| piece.first());
+        let last = self.pieces.last().and_then(|piece| piece.last());
+        (first.copied(), last.copied())
+    }
+
     /// A name that matches: each star is replaced by `filler`.
     pub fn instance(&self, filler: &[u8]) -> Vec<u8> {
         self.pieces.join(filler)

@@ -4,20 +4,73 @@
 //! loops. The states that a path has reached are simulated as a set, so nothing is ever determinised. Cost: linear in
 //! the path's segments times the states alive, which literal rules, however many, don't raise.
 
+use super::few::Few;
 use super::{Glob, Segment, SegmentGlob};
 use crate::path::NormalPath;
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 #[derive(Clone, Debug, Default)]
 struct Node {
-    literal: HashMap<Vec<u8>, u32>,
-    wild: Vec<(SegmentGlob, u32)>,
+    literal: HashMap<Vec<u8>, u32, BuildHasherDefault<SegmentHasher>>,
+    wild: Vec<Wild>,
     /// The node behind `**`, which stays alive on every segment.
     any_depth: Option<u32>,
     loops: bool,
     /// Entries that match here exactly, and those that also match everything below.
     exact: Vec<u32>,
     downward: Vec<u32>,
+}
+
+#[derive(Clone, Debug)]
+struct Wild {
+    glob: SegmentGlob,
+    /// The bytes that a name must begin and end with, for a cheap no.
+    first: Option<u8>,
+    last: Option<u8>,
+    next: u32,
+}
+
+impl Wild {
+    fn matches(&self, segment: &[u8]) -> bool {
+        self.first.is_none_or(|first| segment.first() == Some(&first))
+            && self.last.is_none_or(|last| segment.last() == Some(&last))
+            && self.glob.matches(segment)
+    }
+}
+
+/// Multiplies and folds eight bytes at a time (the idea of FxHash). Its keys are the policy's own segments, so nobody
+/// who is decided about can make them collide.
+#[derive(Clone, Copy, Debug, Default)]
+struct SegmentHasher(u64);
+
+impl SegmentHasher {
+    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+
+    fn mix(&mut self, word: u64) {
+        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(Self::FACTOR);
+    }
+}
+
+impl Hasher for SegmentHasher {
+    fn finish(&self) -> u64 {
+        // The table takes the upper bits for its tags and the lower ones for the place.
+        self.0 ^ (self.0 >> 32)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        let (words, rest) = bytes.as_chunks::<8>();
+        for word in words {
+            self.mix(u64::from_le_bytes(*word));
+        }
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        self.mix(u64::from_le_bytes(last));
+    }
+
+    fn write_usize(&mut self, number: usize) {
+        self.mix(number as u64);
+    }
 }
 
 /// Patterns with the entries that they stand for.
@@ -27,7 +80,7 @@ pub struct Trie {
 }
 
 /// The entries that match one path.
-pub type Matches = Vec<u32>;
+pub type Matches = Few;
 
 impl Default for Trie {
     fn default() -> Self {
@@ -52,13 +105,15 @@ impl Trie {
         let node = &mut self.nodes[from as usize];
         let next = match segment {
             Segment::Literal(name) => *node.literal.entry(name.clone()).or_insert(new),
-            Segment::Wild(glob) => match node.wild.iter().find(|(known, _)| known == glob) {
-                Some((_, next)) => *next,
-                None => {
-                    node.wild.push((glob.clone(), new));
+            Segment::Wild(glob) => {
+                if let Some(known) = node.wild.iter().find(|known| known.glob == *glob) {
+                    known.next
+                } else {
+                    let (first, last) = glob.ends();
+                    node.wild.push(Wild { glob: glob.clone(), first, last, next: new });
                     new
                 }
-            },
+            }
             // `**/**` is `**`.
             Segment::AnyDepth if node.loops => return from,
             Segment::AnyDepth => *node.any_depth.get_or_insert(new),
@@ -72,39 +127,40 @@ impl Trie {
     /// Collects the entries that match `path`, each at most once a state, into `found`, which is cleared first.
     pub fn find(&self, path: NormalPath<'_>, found: &mut Matches) {
         found.clear();
-        // Most paths keep a handful of states alive; the two lists are reused from segment to segment.
-        let mut alive: Vec<u32> = Vec::with_capacity(8);
-        let mut next: Vec<u32> = Vec::with_capacity(8);
+        let mut alive = Few::default();
+        let mut next = Few::default();
         self.enter(0, &mut alive, found);
         for segment in path.segments() {
             next.clear();
-            for state in &alive {
+            for state in alive.as_slice() {
                 let node = &self.nodes[*state as usize];
-                if node.loops && !next.contains(state) {
+                if node.loops && !next.as_slice().contains(state) {
                     next.push(*state);
                 }
-                if let Some(target) = node.literal.get(segment) {
+                if !node.literal.is_empty()
+                    && let Some(target) = node.literal.get(segment)
+                {
                     self.enter(*target, &mut next, found);
                 }
-                for (glob, target) in &node.wild {
-                    if glob.matches(segment) {
-                        self.enter(*target, &mut next, found);
+                for wild in &node.wild {
+                    if wild.matches(segment) {
+                        self.enter(wild.next, &mut next, found);
                     }
                 }
             }
             std::mem::swap(&mut alive, &mut next);
-            if alive.is_empty() {
+            if alive.as_slice().is_empty() {
                 break;
             }
         }
-        for state in &alive {
+        for state in alive.as_slice() {
             found.extend(&self.nodes[*state as usize].exact);
         }
     }
 
     /// Makes a state alive, and with it the one behind a `**` that matches nothing. Downward entries match from here on.
-    fn enter(&self, state: u32, alive: &mut Vec<u32>, found: &mut Matches) {
-        if alive.contains(&state) {
+    fn enter(&self, state: u32, alive: &mut Few, found: &mut Matches) {
+        if alive.as_slice().contains(&state) {
             return;
         }
         alive.push(state);
@@ -133,7 +189,7 @@ mod tests {
             for (index, (glob, downward)) in parsed.iter().enumerate() {
                 trie.add(glob, u32::try_from(index).unwrap(), *downward);
             }
-            let mut found = Vec::new();
+            let mut found = Matches::default();
             trie.find(NormalPath::parse(path.as_bytes()).unwrap(), &mut found);
             for (index, (glob, downward)) in parsed.iter().enumerate() {
                 let above = std::iter::successors(Some(path.as_str()), |at| match at.rfind('/') {
@@ -143,7 +199,7 @@ mod tests {
                 });
                 let mut names = above.map(|at| glob.matches(NormalPath::parse(at.as_bytes()).unwrap()));
                 let want = if *downward { names.any(|matches| matches) } else { names.next() == Some(true) };
-                prop_assert_eq!(found.contains(&u32::try_from(index).unwrap()), want, "{:?} on {}", patterns[index], &path);
+                prop_assert_eq!(found.as_slice().contains(&u32::try_from(index).unwrap()), want, "{:?} on {}", patterns[index], &path);
             }
         }
     }
