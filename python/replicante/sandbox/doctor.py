@@ -88,7 +88,7 @@ def examine() -> list[Guarantee]:
     if any(guarantee.degree == "not held" and guarantee.name == "shim" for guarantee in guarantees):
         return guarantees
     accepted = _accepted()
-    guarantees += [_judge(finding, accepted) for finding in probe()]
+    guarantees += [judge(finding, accepted) for finding in probe()]
     return guarantees
 
 
@@ -113,7 +113,13 @@ def probe() -> list[Finding]:
         ) from error
 
 
-def _judge(finding: Finding, accepted: Sequence[str]) -> Guarantee:
+def judge(finding: Finding, accepted: Sequence[str]) -> Guarantee:
+    """Says what a finding means under a policy.
+
+    Args:
+        finding: of `probe`.
+        accepted: the stand-ins that the policy accepts (E3).
+    """
     meaning = _MEANINGS[finding["mechanism"]]
     degree: Degree = "held"
     if not finding["present"]:
