@@ -1,7 +1,7 @@
 //! A list of entry numbers that stays on the stack while it is short, so that a decision allocates nothing.
 
 /// As many as an ordinary path meets at once; longer lists go to the heap.
-const INLINE: usize = 24;
+const INLINE: usize = 12;
 
 /// Numbers in the order in which they came.
 #[derive(Clone, Debug)]

@@ -127,9 +127,9 @@ impl Trie {
     /// Collects the entries that match `path`, each at most once a state, into `found`, which is cleared first.
     pub fn find(&self, path: NormalPath<'_>, found: &mut Matches) {
         found.clear();
-        let mut alive = Few::default();
-        let mut next = Few::default();
-        self.enter(0, &mut alive, found);
+        let (mut first, mut second) = (Few::default(), Few::default());
+        let (mut alive, mut next) = (&mut first, &mut second);
+        self.enter(0, alive, found);
         for segment in path.segments() {
             next.clear();
             for state in alive.as_slice() {
@@ -140,11 +140,11 @@ impl Trie {
                 if !node.literal.is_empty()
                     && let Some(target) = node.literal.get(segment)
                 {
-                    self.enter(*target, &mut next, found);
+                    self.enter(*target, next, found);
                 }
                 for wild in &node.wild {
                     if wild.matches(segment) {
-                        self.enter(wild.next, &mut next, found);
+                        self.enter(wild.next, next, found);
                     }
                 }
             }
