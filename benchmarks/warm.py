@@ -1,7 +1,8 @@
 """A program that is kept open and starts a sandbox for each line: what the benchmark calls `REPLICANTE_WARM`.
 
-One JSON object in, `{"op": "run", "argv": [...], "ws": DIR}`, one out, `{"ns": n, "rc": code}`: the time from the
-call of the library to the program's end. `python benchmarks/warm.py [POLICY]`; the default policy is `moderate`.
+One JSON object in, `{"op": "run", "argv": [...], "ws": DIR}`, one out, `{"ns": n, "rc": code}`: the time from
+the call of the library to the program's end. `python benchmarks/warm.py [POLICY]`; the default policy is
+`moderate`.
 """
 
 from __future__ import annotations
