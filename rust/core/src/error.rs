@@ -11,7 +11,10 @@ pub struct CoreError {
 
 impl CoreError {
     pub fn new(place: impl Into<String>, what: impl Into<String>) -> Self {
-        Self { place: place.into(), what: what.into() }
+        Self {
+            place: place.into(),
+            what: what.into(),
+        }
     }
 }
 
@@ -27,6 +30,10 @@ pub struct PatternError {
 
 impl PatternError {
     pub(crate) fn new(code: &'static str, offset: usize, message: impl Into<String>) -> Self {
-        Self { code, offset, message: message.into() }
+        Self {
+            code,
+            offset,
+            message: message.into(),
+        }
     }
 }

@@ -10,7 +10,12 @@ use crate::request::{Outcome, Reason, Request};
 /// can't be decided, or one that is allowed.
 pub fn line(engine: &Engine, request: &Request<'_>) -> Option<String> {
     let decision = engine.decide(request);
-    if decision.outcome == Outcome::Allow || matches!(decision.reason, Reason::Never | Reason::Tripwire | Reason::Undecidable) {
+    if decision.outcome == Outcome::Allow
+        || matches!(
+            decision.reason,
+            Reason::Never | Reason::Tripwire | Reason::Undecidable
+        )
+    {
         return None;
     }
     let restricted = decision.rule.is_some();
@@ -28,7 +33,11 @@ fn subject(engine: &Engine, request: &Request<'_>) -> Option<(String, Rule)> {
     let text = match request.action {
         Action::Connect | Action::Resolve => {
             let host = Host::parse(request.resource).ok()?;
-            rule.kind = Some(if matches!(host, Host::Name(_)) { crate::policy::HostKind::Name } else { crate::policy::HostKind::Net });
+            rule.kind = Some(if matches!(host, Host::Name(_)) {
+                crate::policy::HostKind::Name
+            } else {
+                crate::policy::HostKind::Net
+            });
             rule.pattern = Some(host.to_string());
             match (request.action, request.port) {
                 (Action::Connect, Some(port)) => {
@@ -69,7 +78,10 @@ fn path_text(engine: &Engine, path: &str) -> String {
         .collect();
     places.sort_by_key(|(_, place)| std::cmp::Reverse(place.len()));
     for (name, place) in places {
-        if let Some(rest) = path.strip_prefix(place).filter(|rest| rest.is_empty() || rest.starts_with('/')) {
+        if let Some(rest) = path
+            .strip_prefix(place)
+            .filter(|rest| rest.is_empty() || rest.starts_with('/'))
+        {
             return format!("${{{name}}}{}", quote(&escape(rest)));
         }
     }
@@ -84,8 +96,11 @@ fn quote(pattern: &str) -> String {
         match c {
             '"' => text.push_str("\\\""),
             '$' => text.push_str("\\$"),
-            c if c.is_control() || ('\u{202a}'..='\u{202e}').contains(&c) || ('\u{2066}'..='\u{2069}').contains(&c) => {
-                text.push_str(&format!("\\u{{{:x}}}", u32::from(c)));
+            c if c.is_control()
+                || ('\u{202a}'..='\u{202e}').contains(&c)
+                || ('\u{2066}'..='\u{2069}').contains(&c) =>
+            {
+                text.extend(["\\u{", &format!("{:x}", u32::from(c)), "}"]);
             }
             c => text.push(c),
         }
@@ -125,11 +140,27 @@ fn would_help(engine: &Engine, request: &Request<'_>, mut rule: Rule, restricted
     let mut compiled = engine.compiled().clone();
     let ancestors = (0..compiled.policies.len()).collect();
     let policy = compiled.policies.len();
-    compiled.policies.push(crate::policy::PolicyInfo { name: "child".into(), shipped: false, ancestors });
+    compiled.policies.push(crate::policy::PolicyInfo {
+        name: "child".into(),
+        shipped: false,
+        ancestors,
+    });
     rule.source = compiled.sources.len();
-    rule.effect = if restricted { Effect::OverrideAllow } else { Effect::Allow };
+    rule.effect = if restricted {
+        Effect::OverrideAllow
+    } else {
+        Effect::Allow
+    };
     let (id, file, text) = ("child/line".to_owned(), String::new(), String::new());
-    compiled.sources.push(crate::policy::Source { id, policy, file, line: 1, column: 1, because: None, text });
+    compiled.sources.push(crate::policy::Source {
+        id,
+        policy,
+        file,
+        line: 1,
+        column: 1,
+        because: None,
+        text,
+    });
     compiled.rules.push(rule);
     Engine::new(compiled).decide(request).outcome == Outcome::Allow
 }

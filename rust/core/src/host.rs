@@ -64,11 +64,18 @@ fn name(text: &str) -> Result<String, HostError> {
     if text.is_empty() {
         return Err(HostError::Empty);
     }
-    if text.contains(|c: char| c == ':' || c == '/' || c == '\\' || c == '%' || c == '@' || c.is_control() || c.is_whitespace()) {
+    if text.contains(|c: char| {
+        c == ':' || c == '/' || c == '\\' || c == '%' || c == '@' || c.is_control() || c.is_whitespace()
+    }) {
         return Err(HostError::Invalid);
     }
     let ascii = idna::uts46::Uts46::new()
-        .to_ascii(text.as_bytes(), idna::AsciiDenyList::STD3, idna::uts46::Hyphens::Check, idna::uts46::DnsLength::Ignore)
+        .to_ascii(
+            text.as_bytes(),
+            idna::AsciiDenyList::STD3,
+            idna::uts46::Hyphens::Check,
+            idna::uts46::DnsLength::Ignore,
+        )
         .map_err(|_| HostError::Invalid)?
         .into_owned();
     if ascii.len() > 253 {
@@ -143,19 +150,27 @@ impl Network {
         let parsed: IpAddr = address.parse().map_err(|_| NetworkError::Malformed)?;
         let widest = if parsed.is_ipv4() { 32 } else { 128 };
         let bits = match bits {
-            Some(bits) if bits.bytes().all(|byte| byte.is_ascii_digit()) => {
-                bits.parse().ok().filter(|bits| *bits <= widest).ok_or(NetworkError::Malformed)?
-            }
+            Some(bits) if bits.bytes().all(|byte| byte.is_ascii_digit()) => bits
+                .parse()
+                .ok()
+                .filter(|bits| *bits <= widest)
+                .ok_or(NetworkError::Malformed)?,
             Some(_) => return Err(NetworkError::Malformed),
             None => widest,
         };
-        let block = Self { address: masked(parsed, bits), bits };
+        let block = Self {
+            address: masked(parsed, bits),
+            bits,
+        };
         if block.address != parsed {
             return Err(NetworkError::HostBits(block.to_string()));
         }
         // A block of mapped addresses is the IPv4 block.
         match (unmapped(parsed), bits) {
-            (four @ IpAddr::V4(_), 96..) if parsed.is_ipv6() => Ok(Self { address: four, bits: bits - 96 }),
+            (four @ IpAddr::V4(_), 96..) if parsed.is_ipv6() => Ok(Self {
+                address: four,
+                bits: bits - 96,
+            }),
             _ => Ok(block),
         }
     }
@@ -200,13 +215,44 @@ const BLOCKS: &[(AddressClass, &[&str])] = &[
     (
         AddressClass::Special,
         &[
-            "0.0.0.0/8", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24",
-            "224.0.0.0/4", "240.0.0.0/4", "::/128", "100::/64", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20", "ff00::/8",
+            "0.0.0.0/8",
+            "192.0.0.0/24",
+            "192.0.2.0/24",
+            "192.88.99.0/24",
+            "198.18.0.0/15",
+            "198.51.100.0/24",
+            "203.0.113.0/24",
+            "224.0.0.0/4",
+            "240.0.0.0/4",
+            "::/128",
+            "100::/64",
+            "2001::/23",
+            "2001:db8::/32",
+            "2002::/16",
+            "3fff::/20",
+            "ff00::/8",
         ],
     ),
-    (AddressClass::LinkLocal, &["169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128", "100.100.100.200/32"]),
+    (
+        AddressClass::LinkLocal,
+        &[
+            "169.254.0.0/16",
+            "fe80::/10",
+            "fd00:ec2::254/128",
+            "100.100.100.200/32",
+        ],
+    ),
     (AddressClass::Loopback, &["127.0.0.0/8", "::1/128"]),
-    (AddressClass::Private, &["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"]),
+    (
+        AddressClass::Private,
+        &[
+            "10.0.0.0/8",
+            "172.16.0.0/12",
+            "192.168.0.0/16",
+            "100.64.0.0/10",
+            "fc00::/7",
+        ],
+    ),
 ];
 
 /// The class of an address. A NAT64 address has the class of the one inside, unless that is public.
@@ -216,7 +262,10 @@ pub fn class(address: IpAddr) -> AddressClass {
         return class(IpAddr::V4(inner));
     }
     for (class, blocks) in BLOCKS {
-        if blocks.iter().any(|block| Network::parse(block).is_ok_and(|block| block.contains(address))) {
+        if blocks
+            .iter()
+            .any(|block| Network::parse(block).is_ok_and(|block| block.contains(address)))
+        {
             return *class;
         }
     }
@@ -280,12 +329,23 @@ mod tests {
 
     #[test]
     fn blocks() {
-        assert_eq!(Network::parse("10.0.0.1/8"), Err(NetworkError::HostBits("10.0.0.0/8".into())));
+        assert_eq!(
+            Network::parse("10.0.0.1/8"),
+            Err(NetworkError::HostBits("10.0.0.0/8".into()))
+        );
         for text in ["10.0.0.0/33", "10.0.0.0/08", "10.0.0/8", "x/8", "10.0.0.0/"] {
             assert_eq!(Network::parse(text), Err(NetworkError::Malformed), "{text}");
         }
-        assert!(Network::parse("0.0.0.0/0").unwrap().contains("1.2.3.4".parse().unwrap()));
-        assert!(!Network::parse("0.0.0.0/0").unwrap().contains("::1".parse().unwrap()));
+        assert!(
+            Network::parse("0.0.0.0/0")
+                .unwrap()
+                .contains("1.2.3.4".parse().unwrap())
+        );
+        assert!(
+            !Network::parse("0.0.0.0/0")
+                .unwrap()
+                .contains("::1".parse().unwrap())
+        );
     }
 
     proptest! {

@@ -47,7 +47,10 @@ pub struct Position {
 
 impl Default for Position {
     fn default() -> Self {
-        Self { next_seq: 0, head: GENESIS }
+        Self {
+            next_seq: 0,
+            head: GENESIS,
+        }
     }
 }
 
@@ -64,7 +67,10 @@ pub struct Frame<'a> {
 ///
 /// The caller keeps to `MOST_EVENTS`, `MOST_BODY` and `MOST_LINE`; lines hold no LF.
 pub fn encode(position: &mut Position, lines: &[Vec<u8>]) -> Vec<u8> {
-    let body: Vec<u8> = lines.iter().flat_map(|line| line.iter().copied().chain([b'\n'])).collect();
+    let body: Vec<u8> = lines
+        .iter()
+        .flat_map(|line| line.iter().copied().chain([b'\n']))
+        .collect();
     let mut frame = Vec::with_capacity(HEADER + body.len() + HEAD);
     frame.extend(MAGIC);
     // INVARIANT: the bounds above keep both below 2^16 and 2^32.
@@ -74,7 +80,11 @@ pub fn encode(position: &mut Position, lines: &[Vec<u8>]) -> Vec<u8> {
     frame.extend(position.next_seq.to_le_bytes());
     frame.extend(position.head);
     frame.extend(merkle::root(lines.iter().map(Vec::as_slice)));
-    let head: Digest = Sha256::new().chain_update(DOMAIN).chain_update(&frame).finalize().into();
+    let head: Digest = Sha256::new()
+        .chain_update(DOMAIN)
+        .chain_update(&frame)
+        .finalize()
+        .into();
     frame.extend(body);
     frame.extend(head);
     position.next_seq += lines.len() as u64;
@@ -89,17 +99,30 @@ pub fn encode(position: &mut Position, lines: &[Vec<u8>]) -> Vec<u8> {
 pub fn decode<'a>(position: &mut Position, bytes: &'a [u8]) -> Result<Frame<'a>, JournalError> {
     let header = bytes.get(..HEADER).ok_or(JournalError::Torn)?;
     let field = |at: usize, length: usize| &header[at..at + length];
-    let number = |at: usize, length: usize| field(at, length).iter().rev().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
+    let number = |at: usize, length: usize| {
+        field(at, length)
+            .iter()
+            .rev()
+            .fold(0u64, |sum, byte| sum << 8 | u64::from(*byte))
+    };
     let body_length = usize::try_from(number(4, 4)).map_err(|_| JournalError::NotAFrame)?;
     let events = usize::try_from(number(8, 2)).map_err(|_| JournalError::NotAFrame)?;
-    if field(0, 4) != MAGIC || number(10, 2) != 0 || events == 0 || events > MOST_EVENTS || body_length > 2 * MOST_BODY {
+    if field(0, 4) != MAGIC
+        || number(10, 2) != 0
+        || events == 0
+        || events > MOST_EVENTS
+        || body_length > 2 * MOST_BODY
+    {
         return Err(JournalError::NotAFrame);
     }
     let first_seq = number(12, 8);
     let length = HEADER + body_length + HEAD;
     let whole = bytes.get(..length).ok_or(JournalError::Torn)?;
     if first_seq != position.next_seq {
-        return Err(JournalError::Gap { expected: position.next_seq, found: first_seq });
+        return Err(JournalError::Gap {
+            expected: position.next_seq,
+            found: first_seq,
+        });
     }
     if field(20, 32) != position.head {
         return Err(JournalError::Forked);
@@ -107,13 +130,23 @@ pub fn decode<'a>(position: &mut Position, bytes: &'a [u8]) -> Result<Frame<'a>,
     let (body, head) = whole[HEADER..].split_at(body_length);
     let body = body.strip_suffix(b"\n").ok_or(JournalError::Altered)?;
     let lines: Vec<&[u8]> = body.split(|byte| *byte == b'\n').collect();
-    let expected: Digest = Sha256::new().chain_update(DOMAIN).chain_update(header).finalize().into();
+    let expected: Digest = Sha256::new()
+        .chain_update(DOMAIN)
+        .chain_update(header)
+        .finalize()
+        .into();
     if lines.len() != events || field(52, 32) != merkle::root(lines.iter().copied()) || head != expected {
         return Err(JournalError::Altered);
     }
-    position.next_seq = first_seq.checked_add(events as u64).ok_or(JournalError::NotAFrame)?;
+    position.next_seq = first_seq
+        .checked_add(events as u64)
+        .ok_or(JournalError::NotAFrame)?;
     position.head = expected;
-    Ok(Frame { first_seq, lines, length })
+    Ok(Frame {
+        first_seq,
+        lines,
+        length,
+    })
 }
 
 #[cfg(test)]
@@ -143,8 +176,17 @@ mod tests {
         let first = encode(&mut writer, &lines(&["{}"]));
         let second = encode(&mut writer, &lines(&["{}"]));
         let mut reader = Position::default();
-        assert_eq!(decode(&mut reader, &second), Err(JournalError::Gap { expected: 0, found: 1 }));
-        let mut other = Position { next_seq: 0, head: [1; 32] };
+        assert_eq!(
+            decode(&mut reader, &second),
+            Err(JournalError::Gap {
+                expected: 0,
+                found: 1
+            })
+        );
+        let mut other = Position {
+            next_seq: 0,
+            head: [1; 32],
+        };
         assert_eq!(decode(&mut other, &first), Err(JournalError::Forked));
     }
 

@@ -58,18 +58,30 @@ impl Json {
     /// # Errors
     /// The first fault and its place.
     pub fn parse(bytes: &[u8]) -> Result<Self, JsonError> {
-        let text = std::str::from_utf8(bytes)
-            .map_err(|error| JsonError { offset: error.valid_up_to(), what: JsonFault::Utf8 })?;
-        let mut reader = Reader { text: text.as_bytes(), at: 0 };
+        let text = std::str::from_utf8(bytes).map_err(|error| JsonError {
+            offset: error.valid_up_to(),
+            what: JsonFault::Utf8,
+        })?;
+        let mut reader = Reader {
+            text: text.as_bytes(),
+            at: 0,
+        };
         let value = reader.value(0)?;
         reader.space();
-        if reader.at == reader.text.len() { Ok(value) } else { Err(reader.fault(JsonFault::Unexpected)) }
+        if reader.at == reader.text.len() {
+            Ok(value)
+        } else {
+            Err(reader.fault(JsonFault::Unexpected))
+        }
     }
 
     /// A member of an object.
     pub fn get(&self, key: &str) -> Option<&Self> {
         match self {
-            Self::Object(members) => members.iter().find(|(name, _)| name == key).map(|(_, value)| value),
+            Self::Object(members) => members
+                .iter()
+                .find(|(name, _)| name == key)
+                .map(|(_, value)| value),
             _ => None,
         }
     }
@@ -92,9 +104,17 @@ impl Decimal {
             digits.pop();
         }
         if digits.is_empty() {
-            return Some(Self { negative: false, digits, exponent: 0 });
+            return Some(Self {
+                negative: false,
+                digits,
+                exponent: 0,
+            });
         }
-        (exponent.abs() <= MOST_EXPONENT + 1).then_some(Self { negative, digits, exponent })
+        (exponent.abs() <= MOST_EXPONENT + 1).then_some(Self {
+            negative,
+            digits,
+            exponent,
+        })
     }
 }
 
@@ -103,8 +123,11 @@ impl From<u64> for Decimal {
         let digits = number.to_string();
         let exponent = i64::try_from(digits.len()).unwrap_or(0);
         // INVARIANT: at most 20 digits are within the range.
-        Self::from_parts(false, digits.as_bytes(), exponent)
-            .unwrap_or(Self { negative: false, digits: Vec::new(), exponent: 0 })
+        Self::from_parts(false, digits.as_bytes(), exponent).unwrap_or(Self {
+            negative: false,
+            digits: Vec::new(),
+            exponent: 0,
+        })
     }
 }
 
@@ -121,7 +144,11 @@ impl Ord for Decimal {
             (_, true) => -1,
             (_, false) => 1,
         };
-        let magnitude = || self.exponent.cmp(&other.exponent).then_with(|| self.digits.cmp(&other.digits));
+        let magnitude = || {
+            self.exponent
+                .cmp(&other.exponent)
+                .then_with(|| self.digits.cmp(&other.digits))
+        };
         match (sign(self), sign(other)) {
             (a, b) if a != b => a.cmp(&b),
             (0, _) => Ordering::Equal,
@@ -138,8 +165,15 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn fault(&self, what: JsonFault) -> JsonError {
-        let what = if what == JsonFault::Unexpected && self.at >= self.text.len() { JsonFault::End } else { what };
-        JsonError { offset: self.at, what }
+        let what = if what == JsonFault::Unexpected && self.at >= self.text.len() {
+            JsonFault::End
+        } else {
+            what
+        };
+        JsonError {
+            offset: self.at,
+            what,
+        }
     }
 
     fn peek(&self) -> Option<u8> {
@@ -174,7 +208,11 @@ impl Reader<'_> {
     }
 
     fn word(&mut self) -> Result<Json, JsonError> {
-        for (word, value) in [("true", Json::Bool(true)), ("false", Json::Bool(false)), ("null", Json::Null)] {
+        for (word, value) in [
+            ("true", Json::Bool(true)),
+            ("false", Json::Bool(false)),
+            ("null", Json::Null),
+        ] {
             if self.text[self.at..].starts_with(word.as_bytes()) {
                 self.at += word.len();
                 return Ok(value);
@@ -213,7 +251,10 @@ impl Reader<'_> {
             let start = self.at;
             let key = self.string()?;
             if !seen.insert(key.clone()) {
-                return Err(JsonError { offset: start, what: JsonFault::DuplicateKey });
+                return Err(JsonError {
+                    offset: start,
+                    what: JsonFault::DuplicateKey,
+                });
             }
             self.space();
             self.take(b':')?;
@@ -291,10 +332,15 @@ impl Reader<'_> {
     }
 
     fn hex(&mut self) -> Result<u32, JsonError> {
-        let digits = self.text.get(self.at..self.at + 4).ok_or(JsonError { offset: self.at, what: JsonFault::End })?;
+        let digits = self.text.get(self.at..self.at + 4).ok_or(JsonError {
+            offset: self.at,
+            what: JsonFault::End,
+        })?;
         let mut code = 0;
         for digit in digits {
-            let value = char::from(*digit).to_digit(16).ok_or_else(|| self.fault(JsonFault::Unexpected))?;
+            let value = char::from(*digit)
+                .to_digit(16)
+                .ok_or_else(|| self.fault(JsonFault::Unexpected))?;
             code = code * 16 + value;
         }
         self.at += 4;
@@ -306,7 +352,11 @@ impl Reader<'_> {
         while matches!(self.peek(), Some(b'0'..=b'9')) {
             self.at += 1;
         }
-        if self.at == start { Err(self.fault(JsonFault::Unexpected)) } else { Ok(&self.text[start..self.at]) }
+        if self.at == start {
+            Err(self.fault(JsonFault::Unexpected))
+        } else {
+            Ok(&self.text[start..self.at])
+        }
     }
 
     fn number(&mut self) -> Result<Decimal, JsonError> {
@@ -314,9 +364,16 @@ impl Reader<'_> {
         let negative = self.take(b'-').is_ok();
         let whole = self.digits()?.to_vec();
         if whole.len() > 1 && whole[0] == b'0' {
-            return Err(JsonError { offset: start, what: JsonFault::Unexpected });
+            return Err(JsonError {
+                offset: start,
+                what: JsonFault::Unexpected,
+            });
         }
-        let fraction = if self.take(b'.').is_ok() { self.digits()?.to_vec() } else { Vec::new() };
+        let fraction = if self.take(b'.').is_ok() {
+            self.digits()?.to_vec()
+        } else {
+            Vec::new()
+        };
         let mut exponent: i64 = 0;
         if matches!(self.peek(), Some(b'e' | b'E')) {
             self.at += 1;
@@ -324,7 +381,10 @@ impl Reader<'_> {
             if !minus {
                 let _plus = self.take(b'+');
             }
-            let range = JsonError { offset: start, what: JsonFault::Range };
+            let range = JsonError {
+                offset: start,
+                what: JsonFault::Range,
+            };
             for digit in self.digits()? {
                 exponent = exponent
                     .checked_mul(10)
@@ -337,8 +397,10 @@ impl Reader<'_> {
             }
         }
         let scale = exponent + i64::try_from(whole.len()).unwrap_or(i64::MAX / 2);
-        Decimal::from_parts(negative, &[whole, fraction].concat(), scale)
-            .ok_or(JsonError { offset: start, what: JsonFault::Range })
+        Decimal::from_parts(negative, &[whole, fraction].concat(), scale).ok_or(JsonError {
+            offset: start,
+            what: JsonFault::Range,
+        })
     }
 }
 
@@ -365,7 +427,12 @@ mod tests {
             (deep.as_bytes(), JsonFault::Depth),
         ];
         for (text, fault) in cases {
-            assert_eq!(Json::parse(text).map_err(|error| error.what), Err(fault), "{}", String::from_utf8_lossy(text));
+            assert_eq!(
+                Json::parse(text).map_err(|error| error.what),
+                Err(fault),
+                "{}",
+                String::from_utf8_lossy(text)
+            );
         }
     }
 

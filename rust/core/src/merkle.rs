@@ -14,17 +14,35 @@ pub fn root<'a>(leaves: impl IntoIterator<Item = &'a [u8]>) -> Digest {
     // RFC 6962 splits at the largest power of two below the count, which is what pairing level by level yields when an
     // odd node out is carried up unchanged.
     while hashes.len() > 1 {
-        hashes = hashes.chunks(2).map(|pair| if let [left, right] = pair { node(left, right) } else { pair[0] }).collect();
+        hashes = hashes
+            .chunks(2)
+            .map(|pair| {
+                if let [left, right] = pair {
+                    node(left, right)
+                } else {
+                    pair[0]
+                }
+            })
+            .collect();
     }
     hashes[0]
 }
 
 fn leaf(bytes: &[u8]) -> Digest {
-    Sha256::new().chain_update([0]).chain_update(bytes).finalize().into()
+    Sha256::new()
+        .chain_update([0])
+        .chain_update(bytes)
+        .finalize()
+        .into()
 }
 
 fn node(left: &Digest, right: &Digest) -> Digest {
-    Sha256::new().chain_update([1]).chain_update(left).chain_update(right).finalize().into()
+    Sha256::new()
+        .chain_update([1])
+        .chain_update(left)
+        .chain_update(right)
+        .finalize()
+        .into()
 }
 
 #[cfg(test)]
@@ -45,7 +63,11 @@ mod tests {
             [] => Sha256::digest([]).into(),
             [one] => leaf(one),
             many => {
-                let split = (1..).map(|power| 1usize << power).take_while(|size| *size < many.len()).last().unwrap_or(1);
+                let split = (1..usize::BITS)
+                    .map(|power| 1usize << power)
+                    .take_while(|size| *size < many.len())
+                    .last()
+                    .unwrap_or(1);
                 node(&slow(&many[..split]), &slow(&many[split..]))
             }
         }
@@ -56,12 +78,19 @@ mod tests {
         let names: Vec<String> = (0..40).map(|number| format!("line {number}")).collect();
         for count in 0..names.len() {
             let leaves: Vec<&[u8]> = names[..count].iter().map(String::as_bytes).collect();
-            assert_eq!(hex(&root(leaves.iter().copied())), hex(&slow(&leaves)), "{count} leaves");
+            assert_eq!(
+                hex(&root(leaves.iter().copied())),
+                hex(&slow(&leaves)),
+                "{count} leaves"
+            );
         }
     }
 
     #[test]
     fn of_nothing_is_the_digest_of_nothing() {
-        assert_eq!(hex(&root([])), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+        assert_eq!(
+            hex(&root([])),
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+        );
     }
 }

@@ -58,8 +58,14 @@ impl<'a> NormalPath<'a> {
     /// The segments from the root; none for `/`.
     pub fn segments(self) -> impl Iterator<Item = &'a [u8]> {
         // The root has no segment, and every other path begins with a slash.
-        let below = if self.0.len() > 1 { Some(&self.0[1..]) } else { None };
-        below.into_iter().flat_map(|below| below.split(|byte| *byte == b'/'))
+        let below = if self.0.len() > 1 {
+            Some(&self.0[1..])
+        } else {
+            None
+        };
+        below
+            .into_iter()
+            .flat_map(|below| below.split(|byte| *byte == b'/'))
     }
 }
 

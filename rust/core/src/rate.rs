@@ -4,6 +4,7 @@
 //! theoretical arrival time a bucket. Reference: ITU-T I.371.
 
 /// A token bucket. Times are nanoseconds of one monotonic clock.
+#[allow(clippy::struct_field_names)] // the unit belongs to each name
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RateLimit {
     interval_ns: u64,
@@ -15,7 +16,11 @@ impl RateLimit {
     /// `count` tokens each `unit_ns`, at most `burst` at once. Zero counts as one.
     pub fn new(count: u64, unit_ns: u64, burst: u64) -> Self {
         let interval_ns = unit_ns.div_ceil(count.max(1)).max(1);
-        Self { interval_ns, tolerance_ns: interval_ns.saturating_mul(burst.max(1) - 1), arrival_ns: 0 }
+        Self {
+            interval_ns,
+            tolerance_ns: interval_ns.saturating_mul(burst.max(1) - 1),
+            arrival_ns: 0,
+        }
     }
 
     /// Whether `n` tokens are there at `now_ns`; nothing is charged.
@@ -26,7 +31,10 @@ impl RateLimit {
 
     /// Charges `n` tokens, without looking whether they are there.
     pub fn charge(&mut self, now_ns: u64, n: u64) {
-        self.arrival_ns = self.arrival_ns.max(now_ns).saturating_add(self.interval_ns.saturating_mul(n));
+        self.arrival_ns = self
+            .arrival_ns
+            .max(now_ns)
+            .saturating_add(self.interval_ns.saturating_mul(n));
     }
 
     /// Charges `n` tokens if they are there and says whether they were. A refusal costs nothing.
@@ -49,7 +57,9 @@ mod tests {
     #[test]
     fn bursts_then_evenly() {
         let mut limit = RateLimit::new(60, 60 * SECOND, 2);
-        let passed: Vec<bool> = [0, 0, 0, 1, 1, 3].map(|second| limit.check(second * SECOND, 1)).into();
+        let passed: Vec<bool> = [0, 0, 0, 1, 1, 3]
+            .map(|second| limit.check(second * SECOND, 1))
+            .into();
         assert_eq!(passed, [true, true, false, true, false, true]);
     }
 

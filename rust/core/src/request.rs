@@ -100,9 +100,17 @@ pub struct Decision {
 }
 
 impl Decision {
-    pub(crate) const UNDECIDABLE: Self =
-        Self { outcome: Outcome::Deny, reason: Reason::Undecidable, rule: None, would_allow: None };
+    pub(crate) const UNDECIDABLE: Self = Self {
+        outcome: Outcome::Deny,
+        reason: Reason::Undecidable,
+        rule: None,
+        would_allow: None,
+    };
 
-    pub(crate) const SILENT: Self =
-        Self { outcome: Outcome::Deny, reason: Reason::NoAllowRule, rule: None, would_allow: None };
+    pub(crate) const SILENT: Self = Self {
+        outcome: Outcome::Deny,
+        reason: Reason::NoAllowRule,
+        rule: None,
+        would_allow: None,
+    };
 }

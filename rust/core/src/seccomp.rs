@@ -111,7 +111,9 @@ pub const EPROTONOSUPPORT: u16 = 93;
 pub enum Ruling {
     Allowed,
     /// `errno` as the deciding rule says it, else the built-in answer.
-    Denied { errno: Option<u16> },
+    Denied {
+        errno: Option<u16>,
+    },
     Killed,
 }
 
@@ -139,9 +141,8 @@ pub fn verdicts(arch: Arch, rule: impl Fn(&str) -> Ruling) -> BTreeMap<u32, Verd
 /// The answer to a refused call whose rule names no `errno`: ENOSYS where programs probe, else EPERM.
 fn refusal(name: &str) -> Verdict {
     match name {
-        "io_uring_setup" | "memfd_secret" | "lsm_get_self_attr" | "lsm_set_self_attr" | "lsm_list_modules" => {
-            Verdict::Refuse(ENOSYS)
-        }
+        "io_uring_setup" | "memfd_secret" | "lsm_get_self_attr" | "lsm_set_self_attr"
+        | "lsm_list_modules" => Verdict::Refuse(ENOSYS),
         _ => Verdict::Refuse(EPERM),
     }
 }
@@ -150,15 +151,13 @@ fn checked(name: &str) -> Verdict {
     match name {
         "clone" => Verdict::Check(Check::CloneFlags),
         // Flags stand in memory: libc falls back to `clone` and `openat`, whose flags stand in registers.
-        "clone3" | "openat2" => Verdict::Quiet(ENOSYS),
-        "setxattrat" | "removexattrat" | "file_setattr" => Verdict::Quiet(ENOSYS),
+        "clone3" | "openat2" | "setxattrat" | "removexattrat" | "file_setattr" => Verdict::Quiet(ENOSYS),
         "socket" | "socketpair" => Verdict::Check(Check::Socket),
         "ioctl" => Verdict::Check(Check::Ioctl),
         "prctl" => Verdict::Check(Check::Prctl),
         "personality" => Verdict::Check(Check::Personality),
-        "chmod" | "fchmod" => Verdict::Check(Check::Mode(1)),
+        "chmod" | "fchmod" | "creat" => Verdict::Check(Check::Mode(1)),
         "fchmodat" | "fchmodat2" => Verdict::Check(Check::Mode(2)),
-        "creat" => Verdict::Check(Check::Mode(1)),
         "open" => Verdict::Check(Check::OpenMode { flags: 1, mode: 2 }),
         "openat" => Verdict::Check(Check::OpenMode { flags: 2, mode: 3 }),
         "mknod" => Verdict::Check(Check::Mknod(1)),
@@ -202,7 +201,11 @@ mod tests {
     }
 
     fn standard(name: &str) -> Ruling {
-        if group("@standard").contains(&name) { Ruling::Allowed } else { Ruling::Denied { errno: None } }
+        if group("@standard").contains(&name) {
+            Ruling::Allowed
+        } else {
+            Ruling::Denied { errno: None }
+        }
     }
 
     #[test]
@@ -221,7 +224,10 @@ mod tests {
                     None => Some(bpf::RET_ERRNO | u32::from(ENOSYS)),
                 };
                 // `socket` with family 0 and `openat` with no flags have their own answers below.
-                if arch.name(number).is_some_and(|name| matches!(name, "socket" | "socketpair")) {
+                if arch
+                    .name(number)
+                    .is_some_and(|name| matches!(name, "socket" | "socketpair"))
+                {
                     continue;
                 }
                 assert_eq!(Some(got), want, "{arch:?} {number} {:?}", arch.name(number));
@@ -233,8 +239,16 @@ mod tests {
     fn foreign_calls_are_notified() {
         let table = verdicts(Arch::X86_64, standard);
         let program = assemble(Arch::X86_64, &table);
-        assert_eq!(run(&program, 0x4000_0003, 11, [0; 6]), bpf::RET_USER_NOTIF, "i386 execve");
-        assert_eq!(run(&program, Arch::X86_64.audit(), 0x4000_0000 | 59, [0; 6]), bpf::RET_USER_NOTIF, "x32 execve");
+        assert_eq!(
+            run(&program, 0x4000_0003, 11, [0; 6]),
+            bpf::RET_USER_NOTIF,
+            "i386 execve"
+        );
+        assert_eq!(
+            run(&program, Arch::X86_64.audit(), 0x4000_003b, [0; 6]),
+            bpf::RET_USER_NOTIF,
+            "x32 execve"
+        );
     }
 
     #[test]
@@ -276,7 +290,15 @@ mod tests {
     #[test]
     fn the_floor_stays_refused_when_everything_is_allowed() {
         let table = verdicts(Arch::X86_64, |_| Ruling::Allowed);
-        for name in ["mount", "unshare", "io_uring_setup", "init_module", "kexec_load", "bpf", "setns"] {
+        for name in [
+            "mount",
+            "unshare",
+            "io_uring_setup",
+            "init_module",
+            "kexec_load",
+            "bpf",
+            "setns",
+        ] {
             let verdict = table[&Arch::X86_64.number(name).unwrap()];
             assert!(matches!(verdict, Verdict::Refuse(_)), "{name}: {verdict:?}");
         }

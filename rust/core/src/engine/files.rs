@@ -18,7 +18,9 @@ impl Engine {
         let mut verdict = Verdict::default();
         let mut found = Matches::default();
         for (index, name) in std::iter::once(&request.resource).chain(request.via).enumerate() {
-            let Ok(path) = NormalPath::parse(name.as_bytes()) else { return Decision::UNDECIDABLE };
+            let Ok(path) = NormalPath::parse(name.as_bytes()) else {
+                return Decision::UNDECIDABLE;
+            };
             trie.find(path, &mut found);
             if request.made || request.action == Action::Create {
                 // D2: such rules cover what was there before.

@@ -63,7 +63,15 @@ impl Engine {
                 }
             }
         }
-        Self { compiled, files, unix, connect, resolve, subjects, others }
+        Self {
+            compiled,
+            files,
+            unix,
+            connect,
+            resolve,
+            subjects,
+            others,
+        }
     }
 
     pub fn compiled(&self) -> &Compiled {
@@ -85,7 +93,12 @@ impl Engine {
     fn decide_syscall(&self, request: &Request<'_>) -> Decision {
         let matching: Vec<u32> = self
             .entries(Action::Syscall)
-            .filter(|entry| self.compiled.rules[*entry as usize].names.iter().any(|name| name == request.resource))
+            .filter(|entry| {
+                self.compiled.rules[*entry as usize]
+                    .names
+                    .iter()
+                    .any(|name| name == request.resource)
+            })
             .collect();
         let mut verdict = Verdict::default();
         verdict.name(self, &matching, true);
@@ -93,12 +106,17 @@ impl Engine {
     }
 
     fn decide_listen(&self, request: &Request<'_>) -> Decision {
-        let Some(port) = request.port else { return Decision::UNDECIDABLE };
+        let Some(port) = request.port else {
+            return Decision::UNDECIDABLE;
+        };
         let matching: Vec<u32> = self
             .entries(Action::Listen)
             .filter(|entry| {
                 let rule = &self.compiled.rules[*entry as usize];
-                let any = rule.ports.as_ref().is_none_or(|ports| ports.iter().any(|(low, high)| (*low..=*high).contains(&port)));
+                let any = rule
+                    .ports
+                    .as_ref()
+                    .is_none_or(|ports| ports.iter().any(|(low, high)| (*low..=*high).contains(&port)));
                 // Port 0 picks from the allowed ranges (N13, D9).
                 any || (port == 0 && rule.effect.allows())
             })
@@ -117,7 +135,10 @@ impl Engine {
         let restricted = self.compiled.policy_of(&self.compiled.rules[entry as usize]);
         entries.iter().any(|other| {
             let rule = &self.compiled.rules[*other as usize];
-            rule.effect == Effect::OverrideAllow && self.compiled.is_ancestor(restricted, self.compiled.policy_of(rule))
+            rule.effect == Effect::OverrideAllow
+                && self
+                    .compiled
+                    .is_ancestor(restricted, self.compiled.policy_of(rule))
         })
     }
 }
@@ -136,15 +157,16 @@ impl Verdict {
     /// Takes in the entries that match one name. Only the resolved name grants; every name restricts.
     fn name(&mut self, engine: &Engine, entries: &[u32], grants: bool) {
         for entry in entries {
-            let place = match engine.compiled.rules[*entry as usize].effect {
-                Effect::Allow | Effect::OverrideAllow if grants => &mut self.allow,
-                Effect::Allow | Effect::OverrideAllow => continue,
-                Effect::Never => &mut self.never,
-                Effect::Tripwire => &mut self.tripwire,
-                Effect::Deny if !engine.lifted(*entry, entries) => &mut self.deny,
-                Effect::Hold if !engine.lifted(*entry, entries) => &mut self.hold,
-                Effect::Deny | Effect::Hold => continue,
+            let (place, counts) = match engine.compiled.rules[*entry as usize].effect {
+                Effect::Allow | Effect::OverrideAllow => (&mut self.allow, grants),
+                Effect::Never => (&mut self.never, true),
+                Effect::Tripwire => (&mut self.tripwire, true),
+                Effect::Deny => (&mut self.deny, !engine.lifted(*entry, entries)),
+                Effect::Hold => (&mut self.hold, !engine.lifted(*entry, entries)),
             };
+            if !counts {
+                continue;
+            }
             // The first rule of the text is named, whatever the automaton's order.
             *place = Some(place.map_or(*entry, |known| known.min(*entry)));
         }
@@ -155,12 +177,16 @@ impl Verdict {
             outcome,
             reason,
             rule: rule.map(|entry| entry as usize),
-            would_allow: self.allow.map(|entry| entry as usize).filter(|_| outcome != Outcome::Allow),
+            would_allow: self
+                .allow
+                .map(|entry| entry as usize)
+                .filter(|_| outcome != Outcome::Allow),
         };
-        if self.never.is_some() {
-            made(Outcome::Deny, Reason::Never, self.never)
-        } else if self.tripwire.is_some() {
+        if self.tripwire.is_some() {
+            // It fires at any attempt (A3), so a never beside it must not hide it.
             made(Outcome::Deny, Reason::Tripwire, self.tripwire)
+        } else if self.never.is_some() {
+            made(Outcome::Deny, Reason::Never, self.never)
         } else if self.deny.is_some() {
             made(Outcome::Deny, Reason::DenyRule, self.deny)
         } else if self.allow.is_none() {

@@ -36,7 +36,11 @@ impl Hosts {
         self.methods.extend(rule.methods.iter().cloned());
         if !rule.url_paths.is_empty() {
             // INVARIANT: these parsed, too.
-            let globs = rule.url_paths.iter().filter_map(|text| Glob::parse(text).ok()).collect();
+            let globs = rule
+                .url_paths
+                .iter()
+                .filter_map(|text| Glob::parse(text).ok())
+                .collect();
             self.url_paths.insert(entry, globs);
         }
         if rule.kind == Some(HostKind::Any) {
@@ -44,11 +48,16 @@ impl Hosts {
             return;
         }
         // INVARIANT: the pattern parsed when the compiled form was checked.
-        let Some(Ok(pattern)) = rule.pattern.as_deref().map(HostPattern::parse) else { return };
+        let Some(Ok(pattern)) = rule.pattern.as_deref().map(HostPattern::parse) else {
+            return;
+        };
         if pattern.network().is_some() {
             self.networks.push(entry);
         } else {
-            self.by_labels.entry(pattern.labels().to_owned()).or_default().push(entry);
+            self.by_labels
+                .entry(pattern.labels().to_owned())
+                .or_default()
+                .push(entry);
         }
         self.patterns.insert(entry, pattern);
     }
@@ -66,12 +75,18 @@ impl Hosts {
                 network.is_some_and(|network| network.contains(*address))
             })),
             Host::Name(name) => {
-                let suffixes =
-                    std::iter::successors(Some(name.as_str()), |rest| rest.split_once('.').map(|(_, rest)| rest));
-                let candidates = suffixes.filter_map(|labels| self.by_labels.get(labels)).flatten().copied();
+                let suffixes = std::iter::successors(Some(name.as_str()), |rest| {
+                    rest.split_once('.').map(|(_, rest)| rest)
+                });
+                let candidates = suffixes
+                    .filter_map(|labels| self.by_labels.get(labels))
+                    .flatten()
+                    .copied();
                 found.extend(candidates.filter(|entry| {
                     let downward = rules[*entry as usize].downward;
-                    self.patterns.get(entry).is_some_and(|pattern| pattern.matches(host, downward))
+                    self.patterns
+                        .get(entry)
+                        .is_some_and(|pattern| pattern.matches(host, downward))
                 }));
             }
         }
@@ -90,7 +105,9 @@ impl Hosts {
                 UrlPath::Unseen => rule.effect.allows(),
                 // Whoever serves it may read it as any path.
                 UrlPath::Strange => true,
-                UrlPath::Seen(path) => globs.iter().any(|glob| url_path_matches(glob, rule.downward, path)),
+                UrlPath::Seen(path) => globs
+                    .iter()
+                    .any(|glob| url_path_matches(glob, rule.downward, path)),
             })
     }
 }
@@ -111,7 +128,9 @@ enum UrlPath {
 
 impl Engine {
     pub(super) fn decide_resolve(&self, request: &Request<'_>) -> Decision {
-        let Ok(host) = Host::parse(request.resource) else { return Decision::UNDECIDABLE };
+        let Ok(host) = Host::parse(request.resource) else {
+            return Decision::UNDECIDABLE;
+        };
         let mut verdict = Verdict::default();
         verdict.name(self, &self.resolving(Target::Asked(&host)), true);
         verdict.decision()
@@ -122,7 +141,11 @@ impl Engine {
         let rules = &self.compiled.rules;
         let mut found = self.resolve.matching(rules, target);
         let connect = self.connect.matching(rules, target);
-        found.extend(connect.into_iter().filter(|entry| rules[*entry as usize].effect.allows()));
+        found.extend(
+            connect
+                .into_iter()
+                .filter(|entry| rules[*entry as usize].effect.allows()),
+        );
         found
     }
 
@@ -131,7 +154,11 @@ impl Engine {
         let mut best: Option<Decision> = None;
         for method in self.possible_methods(request) {
             for path in self.possible_paths(request) {
-                let decision = self.connect_once(&Request { method, path: path.as_deref(), ..*request });
+                let decision = self.connect_once(&Request {
+                    method,
+                    path: path.as_deref(),
+                    ..*request
+                });
                 if decision.outcome == Outcome::Allow {
                     return decision;
                 }
@@ -147,7 +174,12 @@ impl Engine {
             return vec![request.method];
         }
         // An empty method is none that a rule can name.
-        self.connect.methods.iter().map(|method| Some(method.as_str())).chain([Some("")]).collect()
+        self.connect
+            .methods
+            .iter()
+            .map(|method| Some(method.as_str()))
+            .chain([Some("")])
+            .collect()
     }
 
     /// Paths that rules tell apart: for each pattern paths that it matches, and one that hardly any pattern does.
@@ -156,17 +188,27 @@ impl Engine {
             return vec![request.path.map(str::to_owned)];
         }
         let globs = self.connect.url_paths.values().flatten();
-        let of_patterns: BTreeSet<String> =
-            globs.flat_map(|glob| [0, 1, 3].map(|depth| instance(glob, depth))).collect();
-        of_patterns.into_iter().chain(["/~".to_owned()]).map(Some).collect()
+        let of_patterns: BTreeSet<String> = globs
+            .flat_map(|glob| [0, 1, 3].map(|depth| instance(glob, depth)))
+            .collect();
+        of_patterns
+            .into_iter()
+            .chain(["/~".to_owned()])
+            .map(Some)
+            .collect()
     }
 
     fn connect_once(&self, request: &Request<'_>) -> Decision {
-        let Ok(host) = Host::parse(request.resource) else { return Decision::UNDECIDABLE };
+        let Ok(host) = Host::parse(request.resource) else {
+            return Decision::UNDECIDABLE;
+        };
         if request.port.is_none() {
             return Decision::UNDECIDABLE;
         }
-        let http = Http { method: request.method, path: url_path(request.path) };
+        let http = Http {
+            method: request.method,
+            path: url_path(request.path),
+        };
         match &host {
             Host::Address(address) => self.to_literal(*address, request, &http),
             Host::Name(_) => self.to_name(&host, request, &http),
@@ -205,7 +247,9 @@ impl Engine {
         // A name that may not be resolved may not be connected to (N11).
         verdict.name(self, &self.resolving(Target::Asked(host)), false);
         for name in request.cname {
-            let Ok(name) = Host::parse(name) else { return Decision::UNDECIDABLE };
+            let Ok(name) = Host::parse(name) else {
+                return Decision::UNDECIDABLE;
+            };
             verdict.name(self, &self.fitting(Target::Met(&name), request, http), false);
             verdict.name(self, &self.resolving(Target::Met(&name)), false);
         }
@@ -227,20 +271,36 @@ impl Engine {
         request: &Request<'_>,
         http: &Http<'_>,
     ) -> Decision {
-        let mut refused = Decision { would_allow: by_name.rule, ..Decision::SILENT };
+        let mut refused = Decision {
+            would_allow: by_name.rule,
+            ..Decision::SILENT
+        };
         for text in resolves {
-            let Some(address) = parse_address(text) else { return Decision::UNDECIDABLE };
+            let Some(address) = parse_address(text) else {
+                return Decision::UNDECIDABLE;
+            };
             let refusal = views(address).find_map(|address| self.refuses(address, of_name, request, http));
             match refusal {
                 None => return by_name,
-                Some(decision) => refused = Decision { would_allow: by_name.rule, ..decision },
+                Some(decision) => {
+                    refused = Decision {
+                        would_allow: by_name.rule,
+                        ..decision
+                    }
+                }
             }
         }
         refused
     }
 
     /// The refusal of one resolved address, where there is one.
-    fn refuses(&self, address: IpAddr, of_name: &[u32], request: &Request<'_>, http: &Http<'_>) -> Option<Decision> {
+    fn refuses(
+        &self,
+        address: IpAddr,
+        of_name: &[u32],
+        request: &Request<'_>,
+        http: &Http<'_>,
+    ) -> Option<Decision> {
         let of_address = self.fitting(Target::Met(&Host::Address(address)), request, http);
         let mut verdict = Verdict::default();
         verdict.name(self, &of_address, true);
@@ -253,14 +313,21 @@ impl Engine {
     /// Whether an address of this class may be reached by these allows of the name, or by an allow of the address (N7).
     fn admits(&self, of_name: &[u32], of_address: &[u32], address: IpAddr) -> bool {
         // The address itself; the one embedded in it is asked for by itself.
-        let open = match if embedded(address).is_some() { AddressClass::Public } else { class(address) } {
+        let open = match if embedded(address).is_some() {
+            AddressClass::Public
+        } else {
+            class(address)
+        } {
             AddressClass::Public => return true,
             AddressClass::Private => Some(OpenClass::Private),
             AddressClass::Loopback => Some(OpenClass::Loopback),
             AddressClass::LinkLocal | AddressClass::Special => None,
         };
         let allows = |entries: &[u32], condition: &dyn Fn(&Rule) -> bool| {
-            entries.iter().map(|entry| &self.compiled.rules[*entry as usize]).any(|rule| rule.effect.allows() && condition(rule))
+            entries
+                .iter()
+                .map(|entry| &self.compiled.rules[*entry as usize])
+                .any(|rule| rule.effect.allows() && condition(rule))
         };
         open.is_some_and(|open| allows(of_name, &|rule| rule.classes.contains(&open)))
             || allows(of_address, &|rule| rule.kind == Some(HostKind::Net))
@@ -278,7 +345,10 @@ impl Engine {
 
     /// Whether a path that reads differently to different readers meets a rule with a path condition (N10).
     fn is_ambiguous(&self, entries: &[u32], http: &Http<'_>) -> bool {
-        matches!(http.path, UrlPath::Strange) && entries.iter().any(|entry| self.connect.url_paths.contains_key(entry))
+        matches!(http.path, UrlPath::Strange)
+            && entries
+                .iter()
+                .any(|entry| self.connect.url_paths.contains_key(entry))
     }
 }
 
@@ -304,7 +374,9 @@ fn url_path_matches(glob: &Glob, downward: bool, path: &[u8]) -> bool {
     let matches = |bytes: &[u8]| NormalPath::parse(bytes).is_ok_and(|path| glob.matches(path));
     let above = || {
         let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
-        slashes.map(|(at, _)| if at == 0 { b"/".as_slice() } else { &path[..at] }).any(matches)
+        slashes
+            .map(|(at, _)| if at == 0 { b"/".as_slice() } else { &path[..at] })
+            .any(matches)
     };
     matches(path) || (downward && above())
 }
@@ -313,16 +385,26 @@ fn url_path_matches(glob: &Glob, downward: bool, path: &[u8]) -> bool {
 fn url_path(text: Option<&str>) -> UrlPath {
     let Some(text) = text else { return UrlPath::Unseen };
     let text = text.split(['?', '#']).next().unwrap_or_default();
-    let Some(mut path) = decode(text.as_bytes()) else { return UrlPath::Strange };
+    let Some(mut path) = decode(text.as_bytes()) else {
+        return UrlPath::Strange;
+    };
     if path.len() > 1 && path.last() == Some(&b'/') {
         path.pop();
     }
-    if NormalPath::parse(&path).is_ok() { UrlPath::Seen(path) } else { UrlPath::Strange }
+    if NormalPath::parse(&path).is_ok() {
+        UrlPath::Seen(path)
+    } else {
+        UrlPath::Strange
+    }
 }
 
 /// `None` for invalid escapes and for escaped or plain bytes that readers take differently.
 fn decode(text: &[u8]) -> Option<Vec<u8>> {
-    let digit = |byte: Option<&u8>| char::from(*byte?).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let digit = |byte: Option<&u8>| {
+        char::from(*byte?)
+            .to_digit(16)
+            .and_then(|digit| u8::try_from(digit).ok())
+    };
     let mut path = Vec::with_capacity(text.len());
     let mut at = 0;
     while at < text.len() {
@@ -348,8 +430,8 @@ fn instance(glob: &Glob, depth: usize) -> String {
     let mut path = String::new();
     for segment in glob.segments() {
         match segment {
-            Segment::Literal(bytes) => path.push_str(&format!("/{}", escaped(bytes))),
-            Segment::Wild(wild) => path.push_str(&format!("/{}", escaped(&wild.instance(b"~")))),
+            Segment::Literal(bytes) => path.extend(["/", &escaped(bytes)]),
+            Segment::Wild(wild) => path.extend(["/", &escaped(&wild.instance(b"~"))]),
             Segment::AnyDepth => path.push_str(&"/~".repeat(depth)),
         }
     }
@@ -362,7 +444,11 @@ fn escaped(segment: &[u8]) -> String {
         .iter()
         .map(|byte| {
             let plain = byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
-            if plain { char::from(*byte).to_string() } else { format!("%{byte:02x}") }
+            if plain {
+                char::from(*byte).to_string()
+            } else {
+                format!("%{byte:02x}")
+            }
         })
         .collect()
 }
@@ -379,8 +465,10 @@ mod tests {
                 format!(r#"{{"id":"p{policy}/r","policy":{policy},"file":"","line":1,"column":1,"because":null,"text":""}}"#)
             })
             .collect();
-        let rules: Vec<String> =
-            entries.iter().map(|(policy, rest)| format!(r#"{{"source":{policy},{rest}}}"#)).collect();
+        let rules: Vec<String> = entries
+            .iter()
+            .map(|(policy, rest)| format!(r#"{{"source":{policy},{rest}}}"#))
+            .collect();
         let text = format!(
             r#"{{"format":1,"name":"p","identity":"","trust_digest":"","policies":[
             {{"name":"a","shipped":false,"ancestors":[]}},{{"name":"b","shipped":false,"ancestors":[0]}}],
@@ -396,22 +484,30 @@ mod tests {
         Engine::new(Compiled::parse(text.as_bytes()).unwrap())
     }
 
-    fn ask<'a>(host: &'a str) -> Request<'a> {
-        Request { port: Some(443), ..Request::new(Action::Connect, host) }
+    fn ask(host: &str) -> Request<'_> {
+        Request {
+            port: Some(443),
+            ..Request::new(Action::Connect, host)
+        }
     }
 
     fn is_allowed(engine: &Engine, request: &Request<'_>) -> bool {
         engine.decide(request).outcome == Outcome::Allow
     }
 
-    const ANY: &str = r#""effect":"allow","action":"connect","kind":"any","ports":[[443,443]],"protocol":"tcp""#;
+    const ANY: &str =
+        r#""effect":"allow","action":"connect","kind":"any","ports":[[443,443]],"protocol":"tcp""#;
     const DENY_ANY: &str = r#""effect":"deny","action":"connect","kind":"any","downward":true"#;
     const OVERRIDE: &str = r#""effect":"override_allow","action":"connect","kind":"name","pattern":"db.example","ports":[[443,443]],"protocol":"tcp""#;
 
     #[test]
     fn an_override_by_name_lifts_a_deny_of_everything() {
         let engine = engine(&[(0, ANY), (0, DENY_ANY), (1, OVERRIDE)]);
-        let public = Request { resolves: Some(&["93.184.215.14"]), cname: &["cdn.example"], ..ask("db.example") };
+        let public = Request {
+            resolves: Some(&["93.184.215.14"]),
+            cname: &["cdn.example"],
+            ..ask("db.example")
+        };
         assert!(is_allowed(&engine, &public));
         assert!(!is_allowed(&engine, &ask("other.example")));
     }
@@ -421,26 +517,54 @@ mod tests {
         let ten = r#""effect":"allow","action":"connect","kind":"net","pattern":"10.0.0.0/8","ports":[[443,443]],"protocol":"tcp""#;
         let denied = r#""effect":"deny","action":"connect","kind":"net","pattern":"10.0.0.0/8""#;
         let literal = ask("64:ff9b::a00:5");
-        assert!(!is_allowed(&engine(&[(0, ten)]), &literal), "the block holds only one of both");
+        assert!(
+            !is_allowed(&engine(&[(0, ten)]), &literal),
+            "the block holds only one of both"
+        );
         assert!(is_allowed(&engine(&[(0, ANY), (0, ten)]), &literal));
-        assert!(!is_allowed(&engine(&[(0, ANY)]), &literal), "`any` grants no private address");
-        let resolved = Request { resolves: Some(&["64:ff9b::a00:5"]), ..ask("db.example") };
+        assert!(
+            !is_allowed(&engine(&[(0, ANY)]), &literal),
+            "`any` grants no private address"
+        );
+        let resolved = Request {
+            resolves: Some(&["64:ff9b::a00:5"]),
+            ..ask("db.example")
+        };
         assert!(is_allowed(&engine(&[(0, ANY), (0, ten)]), &resolved));
-        assert!(!is_allowed(&engine(&[(0, ANY), (0, ten), (1, denied)]), &resolved));
+        assert!(!is_allowed(
+            &engine(&[(0, ANY), (0, ten), (1, denied)]),
+            &resolved
+        ));
     }
 
     #[test]
     fn request_paths_leave_no_way_around_a_deny() {
-        let deny = r#""effect":"deny","action":"connect","kind":"any","downward":true,"url_paths":["/admin"]"#;
+        let deny =
+            r#""effect":"deny","action":"connect","kind":"any","downward":true,"url_paths":["/admin"]"#;
         let engine = engine(&[(0, ANY), (1, deny)]);
         let long = format!("/admin/{}", "a".repeat(300));
         let cases = [
-            ("/", true), ("/administer", true), ("/admin", false), ("/admin/", false), ("/admin/x?y", false),
-            ("/%61dmin", false), ("/x/../admin", false), ("/x/%2e%2e/admin", false), ("//admin", false),
-            ("/x%2fy", false), ("/x%", false), ("/x\\y", false), ("/a%2eb/", true), (long.as_str(), false),
+            ("/", true),
+            ("/administer", true),
+            ("/admin", false),
+            ("/admin/", false),
+            ("/admin/x?y", false),
+            ("/%61dmin", false),
+            ("/x/../admin", false),
+            ("/x/%2e%2e/admin", false),
+            ("//admin", false),
+            ("/x%2fy", false),
+            ("/x%", false),
+            ("/x\\y", false),
+            ("/a%2eb/", true),
+            (long.as_str(), false),
         ];
         for (path, want) in cases {
-            let request = Request { method: Some("GET"), path: Some(path), ..ask("a.example") };
+            let request = Request {
+                method: Some("GET"),
+                path: Some(path),
+                ..ask("a.example")
+            };
             assert_eq!(is_allowed(&engine, &request), want, "{path}");
         }
     }
@@ -450,20 +574,44 @@ mod tests {
         let get = r#""effect":"allow","action":"connect","kind":"any","ports":[[443,443]],"inspect":true,"methods":["GET"],"url_paths":["/v1/**"]"#;
         let deny_get = r#""effect":"deny","action":"connect","kind":"any","methods":["GET"]"#;
         let deny_post = r#""effect":"deny","action":"connect","kind":"any","methods":["POST"]"#;
-        let deny_v1 = r#""effect":"deny","action":"connect","kind":"any","downward":true,"url_paths":["/v1"]"#;
-        let deny_below = r#""effect":"deny","action":"connect","kind":"any","downward":true,"url_paths":["/v1/*"]"#;
-        for (restriction, want) in [(deny_get, false), (deny_post, true), (deny_v1, false), (deny_below, true)] {
-            assert_eq!(is_allowed(&engine(&[(0, get), (0, restriction)]), &ask("a.example")), want, "{restriction}");
+        let deny_v1 =
+            r#""effect":"deny","action":"connect","kind":"any","downward":true,"url_paths":["/v1"]"#;
+        let deny_below =
+            r#""effect":"deny","action":"connect","kind":"any","downward":true,"url_paths":["/v1/*"]"#;
+        for (restriction, want) in [
+            (deny_get, false),
+            (deny_post, true),
+            (deny_v1, false),
+            (deny_below, true),
+        ] {
+            assert_eq!(
+                is_allowed(&engine(&[(0, get), (0, restriction)]), &ask("a.example")),
+                want,
+                "{restriction}"
+            );
         }
-        assert!(!is_allowed(&engine(&[(0, get)]), &Request { method: Some("POST"), ..ask("a.example") }));
+        assert!(!is_allowed(
+            &engine(&[(0, get)]),
+            &Request {
+                method: Some("POST"),
+                ..ask("a.example")
+            }
+        ));
     }
 
     #[test]
     fn what_may_not_be_resolved_may_not_be_connected_to() {
-        let deny = r#""effect":"deny","action":"resolve","kind":"name","pattern":"db.example","downward":true"#;
+        let deny =
+            r#""effect":"deny","action":"resolve","kind":"name","pattern":"db.example","downward":true"#;
         assert!(!is_allowed(&engine(&[(0, ANY), (0, deny)]), &ask("x.db.example")));
-        assert!(is_allowed(&engine(&[(0, ANY), (0, deny), (1, OVERRIDE)]), &ask("db.example")));
+        assert!(is_allowed(
+            &engine(&[(0, ANY), (0, deny), (1, OVERRIDE)]),
+            &ask("db.example")
+        ));
         let all = r#""effect":"deny","action":"resolve","kind":"any""#;
-        assert!(is_allowed(&engine(&[(0, ANY), (0, all)]), &ask("93.184.215.14")), "an address needs no resolving");
+        assert!(
+            is_allowed(&engine(&[(0, ANY), (0, all)]), &ask("93.184.215.14")),
+            "an address needs no resolving"
+        );
     }
 }

@@ -14,13 +14,21 @@ pub struct Few {
 
 impl Default for Few {
     fn default() -> Self {
-        Self { length: 0, inline: [0; INLINE], spilled: Vec::new() }
+        Self {
+            length: 0,
+            inline: [0; INLINE],
+            spilled: Vec::new(),
+        }
     }
 }
 
 impl Few {
     pub fn push(&mut self, number: u32) {
-        if let Some(place) = self.inline.get_mut(self.length).filter(|_| self.spilled.is_empty()) {
+        if let Some(place) = self
+            .inline
+            .get_mut(self.length)
+            .filter(|_| self.spilled.is_empty())
+        {
             *place = number;
             self.length += 1;
         } else {
@@ -37,7 +45,11 @@ impl Few {
     }
 
     pub fn as_slice(&self) -> &[u32] {
-        if self.spilled.is_empty() { &self.inline[..self.length] } else { &self.spilled }
+        if self.spilled.is_empty() {
+            &self.inline[..self.length]
+        } else {
+            &self.spilled
+        }
     }
 
     pub fn extend(&mut self, numbers: &[u32]) {

@@ -37,7 +37,11 @@ impl Glob {
     pub fn parse(text: &str) -> Result<Self, PatternError> {
         let bytes = text.as_bytes();
         if bytes.first() != Some(&b'/') {
-            return Err(PatternError::new("P030", 0, "a path pattern is absolute or starts with a path variable"));
+            return Err(PatternError::new(
+                "P030",
+                0,
+                "a path pattern is absolute or starts with a path variable",
+            ));
         }
         if bytes == b"/" {
             return Ok(Self { segments: Vec::new() });
@@ -52,7 +56,11 @@ impl Glob {
             && first == b"proc"
             && (second == b"self" || second == b"thread-self")
         {
-            return Err(PatternError::new("P034", 6, "`/proc/self` is a link: write `/proc/*/…`"));
+            return Err(PatternError::new(
+                "P034",
+                6,
+                "`/proc/self` is a link: write `/proc/*/…`",
+            ));
         }
         Ok(Self { segments })
     }
@@ -84,7 +92,9 @@ impl Glob {
 fn literal_path(segments: &[Segment]) -> Option<String> {
     let mut path = String::new();
     for segment in segments {
-        let Segment::Literal(bytes) = segment else { return None };
+        let Segment::Literal(bytes) = segment else {
+            return None;
+        };
         path.push('/');
         path.push_str(std::str::from_utf8(bytes).ok()?);
     }
@@ -144,7 +154,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn matches(pattern: &str, path: &str) -> bool {
-        Glob::parse(pattern).unwrap().matches(NormalPath::parse(path.as_bytes()).unwrap())
+        Glob::parse(pattern)
+            .unwrap()
+            .matches(NormalPath::parse(path.as_bytes()).unwrap())
     }
 
     #[test]
@@ -181,8 +193,19 @@ mod tests {
     #[test]
     fn what_is_no_pattern() {
         let cases = [
-            ("~/x", "P030"), ("x/y", "P030"), ("", "P030"), ("/a/", "P031"), ("//a", "P031"), ("/a/../b", "P031"), ("/a**b", "P031"),
-            ("/a/***", "P031"), ("/a?", "P032"), ("/a[b]", "P032"), ("/{a}", "P032"), ("/proc/self/maps", "P034"), ("/a\\", "P032"),
+            ("~/x", "P030"),
+            ("x/y", "P030"),
+            ("", "P030"),
+            ("/a/", "P031"),
+            ("//a", "P031"),
+            ("/a/../b", "P031"),
+            ("/a**b", "P031"),
+            ("/a/***", "P031"),
+            ("/a?", "P032"),
+            ("/a[b]", "P032"),
+            ("/{a}", "P032"),
+            ("/proc/self/maps", "P034"),
+            ("/a\\", "P032"),
         ];
         for (pattern, code) in cases {
             assert_eq!(Glob::parse(pattern).unwrap_err().code, code, "{pattern}");

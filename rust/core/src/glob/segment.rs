@@ -23,17 +23,28 @@ impl SegmentGlob {
             let mut literal = None;
             match byte {
                 b'*' if star_before => {
-                    return Err(PatternError::new("P031", offset + at, "`**` stands only as a whole segment"));
+                    return Err(PatternError::new(
+                        "P031",
+                        offset + at,
+                        "`**` stands only as a whole segment",
+                    ));
                 }
                 b'*' => pieces.push(Vec::new()),
                 b'?' | b'[' | b']' | b'{' | b'}' => {
-                    let message = format!("`{}` is no wildcard here; write `\\{0}` for the character", char::from(byte));
+                    let message = format!(
+                        "`{}` is no wildcard here; write `\\{0}` for the character",
+                        char::from(byte)
+                    );
                     return Err(PatternError::new("P032", offset + at, message));
                 }
                 b'\\' => {
                     at += 1;
                     let Some(escaped) = text.get(at) else {
-                        return Err(PatternError::new("P032", offset + at - 1, "nothing follows the backslash"));
+                        return Err(PatternError::new(
+                            "P032",
+                            offset + at - 1,
+                            "nothing follows the backslash",
+                        ));
                     };
                     literal = Some(*escaped);
                 }
@@ -76,11 +87,15 @@ impl SegmentGlob {
 
 /// Whether `text` is the pieces with any bytes between.
 pub(super) fn matches_pieces(pieces: &[Vec<u8>], text: &[u8]) -> bool {
-    let (Some(first), Some(last)) = (pieces.first(), pieces.last()) else { return text.is_empty() };
+    let (Some(first), Some(last)) = (pieces.first(), pieces.last()) else {
+        return text.is_empty();
+    };
     if pieces.len() == 1 {
         return text == first.as_slice();
     }
-    let Some(mut rest) = text.strip_prefix(first.as_slice()) else { return false };
+    let Some(mut rest) = text.strip_prefix(first.as_slice()) else {
+        return false;
+    };
     for piece in &pieces[1..pieces.len() - 1] {
         match find(rest, piece) {
             Some(at) => rest = &rest[at + piece.len()..],

@@ -44,7 +44,11 @@ impl TextGlob {
             match bytes[at] {
                 b'*' if bytes.get(at + 1) == Some(&b'*') => {
                     if crossing == Crossing::Tool {
-                        return Err(PatternError::new("P032", at, "`**` has no meaning in a tool name"));
+                        return Err(PatternError::new(
+                            "P032",
+                            at,
+                            "`**` has no meaning in a tool name",
+                        ));
                     }
                     parts.push(Part::DoubleStar);
                     at += 1;
@@ -52,9 +56,9 @@ impl TextGlob {
                 b'*' => parts.push(Part::Star),
                 b'\\' => {
                     at += 1;
-                    let escaped = bytes.get(at).ok_or_else(|| {
-                        PatternError::new("P032", at - 1, "nothing follows the backslash")
-                    })?;
+                    let escaped = bytes
+                        .get(at)
+                        .ok_or_else(|| PatternError::new("P032", at - 1, "nothing follows the backslash"))?;
                     parts.push(Part::Byte(*escaped));
                 }
                 byte => parts.push(Part::Byte(byte)),
@@ -109,11 +113,21 @@ impl Subject {
     /// # Errors
     /// As for its parts.
     pub fn parse(is_uri: bool, text: &str) -> Result<Self, PatternError> {
-        let (server, rest) = text.split_once(':').map_or((text, None), |(server, rest)| (server, Some(rest)));
+        let (server, rest) = text
+            .split_once(':')
+            .map_or((text, None), |(server, rest)| (server, Some(rest)));
         let of_rest = if is_uri { Crossing::Uri } else { Crossing::Tool };
-        let later = |error: PatternError| PatternError { offset: error.offset + server.len() + 1, ..error };
-        let rest = rest.map(|rest| TextGlob::parse(rest, of_rest).map_err(later)).transpose()?;
-        Ok(Self { server: TextGlob::parse(server, Crossing::Tool)?, rest })
+        let later = |error: PatternError| PatternError {
+            offset: error.offset + server.len() + 1,
+            ..error
+        };
+        let rest = rest
+            .map(|rest| TextGlob::parse(rest, of_rest).map_err(later))
+            .transpose()?;
+        Ok(Self {
+            server: TextGlob::parse(server, Crossing::Tool)?,
+            rest,
+        })
     }
 
     /// Whether it matches a concrete subject.
@@ -144,7 +158,11 @@ mod tests {
             (Crossing::Everything, "v\\*", "v1", false),
         ];
         for (crossing, pattern, text, want) in cases {
-            assert_eq!(TextGlob::parse(pattern, crossing).unwrap().matches(text), want, "{pattern} {text}");
+            assert_eq!(
+                TextGlob::parse(pattern, crossing).unwrap().matches(text),
+                want,
+                "{pattern} {text}"
+            );
         }
     }
 
@@ -160,8 +178,15 @@ mod tests {
             (false, "g", "g:x", false),
         ];
         for (is_uri, pattern, subject, want) in cases {
-            assert_eq!(Subject::parse(is_uri, pattern).unwrap().matches(subject), want, "{pattern} {subject}");
+            assert_eq!(
+                Subject::parse(is_uri, pattern).unwrap().matches(subject),
+                want,
+                "{pattern} {subject}"
+            );
         }
-        assert_eq!(Subject::parse(false, "g:a**").map_err(|error| error.offset), Err(3));
+        assert_eq!(
+            Subject::parse(false, "g:a**").map_err(|error| error.offset),
+            Err(3)
+        );
     }
 }

@@ -39,7 +39,7 @@ impl Wild {
     }
 }
 
-/// Multiplies and folds eight bytes at a time (the idea of FxHash). Its keys are the policy's own segments, so nobody
+/// Multiplies and folds eight bytes at a time (the idea of `FxHash`). Its keys are the policy's own segments, so nobody
 /// who is decided about can make them collide.
 #[derive(Clone, Copy, Debug, Default)]
 struct SegmentHasher(u64);
@@ -84,7 +84,9 @@ pub type Matches = Few;
 
 impl Default for Trie {
     fn default() -> Self {
-        Self { nodes: vec![Node::default()] }
+        Self {
+            nodes: vec![Node::default()],
+        }
     }
 }
 
@@ -96,7 +98,11 @@ impl Trie {
             at = self.step(at, segment);
         }
         let node = &mut self.nodes[at as usize];
-        if downward { node.downward.push(entry) } else { node.exact.push(entry) }
+        if downward {
+            node.downward.push(entry);
+        } else {
+            node.exact.push(entry);
+        }
     }
 
     fn step(&mut self, from: u32, segment: &Segment) -> u32 {
@@ -110,7 +116,12 @@ impl Trie {
                     known.next
                 } else {
                     let (first, last) = glob.ends();
-                    node.wild.push(Wild { glob: glob.clone(), first, last, next: new });
+                    node.wild.push(Wild {
+                        glob: glob.clone(),
+                        first,
+                        last,
+                        next: new,
+                    });
                     new
                 }
             }
@@ -119,7 +130,10 @@ impl Trie {
             Segment::AnyDepth => *node.any_depth.get_or_insert(new),
         };
         if next == new {
-            self.nodes.push(Node { loops: *segment == Segment::AnyDepth, ..Node::default() });
+            self.nodes.push(Node {
+                loops: *segment == Segment::AnyDepth,
+                ..Node::default()
+            });
         }
         next
     }

@@ -44,25 +44,40 @@ impl HostPattern {
         if first == First::Fixed && (text.contains('/') || text.contains(':') || looks_like_address(text)) {
             return match Network::parse(text) {
                 Ok(network) => Ok(Self(Kind::Network(network))),
-                Err(NetworkError::HostBits(right)) => {
-                    Err(PatternError::new("P038", 0, format!("host bits are set; the block is `{right}`")))
-                }
-                Err(NetworkError::Malformed) => {
-                    Err(PatternError::new("P038", 0, "not an address or block in strict form"))
-                }
+                Err(NetworkError::HostBits(right)) => Err(PatternError::new(
+                    "P038",
+                    0,
+                    format!("host bits are set; the block is `{right}`"),
+                )),
+                Err(NetworkError::Malformed) => Err(PatternError::new(
+                    "P038",
+                    0,
+                    "not an address or block in strict form",
+                )),
             };
         }
         match Host::parse(rest) {
             Ok(Host::Name(labels)) => Ok(Self(Kind::Name { first, labels })),
-            Ok(Host::Address(_)) => Err(PatternError::new("P035", 0, "an address has no labels for a wildcard")),
-            Err(error) => Err(PatternError::new("P037", text.len() - rest.len(), error.to_string())),
+            Ok(Host::Address(_)) => Err(PatternError::new(
+                "P035",
+                0,
+                "an address has no labels for a wildcard",
+            )),
+            Err(error) => Err(PatternError::new(
+                "P037",
+                text.len() - rest.len(),
+                error.to_string(),
+            )),
         }
     }
 
     /// The name behind a leading wildcard, for the public suffix check (N3).
     pub fn wildcard_base(&self) -> Option<&str> {
         match &self.0 {
-            Kind::Name { first: First::One | First::Many, labels } => Some(labels),
+            Kind::Name {
+                first: First::One | First::Many,
+                labels,
+            } => Some(labels),
             _ => None,
         }
     }
@@ -91,7 +106,9 @@ impl HostPattern {
                     || super::embedded(*address).is_some_and(|inner| network.contains(IpAddr::V4(inner)))
             }
             (Kind::Name { first, labels }, Host::Name(name)) => {
-                let Some(before) = name.strip_suffix(labels.as_str()) else { return false };
+                let Some(before) = name.strip_suffix(labels.as_str()) else {
+                    return false;
+                };
                 match first {
                     First::Fixed => before.is_empty() || (downward && before.ends_with('.')),
                     First::Many => before.len() > 1 && before.ends_with('.'),
@@ -134,15 +151,25 @@ mod tests {
         ];
         for (pattern, host, downward, want) in cases {
             let pattern_ = HostPattern::parse(pattern).unwrap();
-            assert_eq!(pattern_.matches(&Host::parse(host).unwrap(), downward), want, "{pattern} {host}");
+            assert_eq!(
+                pattern_.matches(&Host::parse(host).unwrap(), downward),
+                want,
+                "{pattern} {host}"
+            );
         }
     }
 
     #[test]
     fn what_is_no_pattern() {
         let cases = [
-            ("a*.x.example", "P035"), ("x.*.example", "P035"), ("*", "P036"), ("**", "P036"), ("a_b.example", "P037"),
-            ("10.0.0.1/8", "P038"), ("012.1.1.1", "P038"), ("fe80::1%1", "P038"),
+            ("a*.x.example", "P035"),
+            ("x.*.example", "P035"),
+            ("*", "P036"),
+            ("**", "P036"),
+            ("a_b.example", "P037"),
+            ("10.0.0.1/8", "P038"),
+            ("012.1.1.1", "P038"),
+            ("fe80::1%1", "P038"),
         ];
         for (pattern, code) in cases {
             assert_eq!(HostPattern::parse(pattern).unwrap_err().code, code, "{pattern}");

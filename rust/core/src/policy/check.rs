@@ -7,37 +7,59 @@ use crate::host::HostPattern;
 
 pub(super) fn check(compiled: &Compiled) -> Result<(), CoreError> {
     if compiled.format != FORMAT {
-        let what = format!("format {} is not understood; this engine reads {FORMAT}", compiled.format);
+        let what = format!(
+            "format {} is not understood; this engine reads {FORMAT}",
+            compiled.format
+        );
         return Err(CoreError::new("format", what));
     }
     for (index, policy) in compiled.policies.iter().enumerate() {
         if policy.ancestors.iter().any(|ancestor| *ancestor >= index) {
-            return Err(CoreError::new(format!("policies[{index}].ancestors"), "not an earlier policy"));
+            return Err(CoreError::new(
+                format!("policies[{index}].ancestors"),
+                "not an earlier policy",
+            ));
         }
     }
     for (index, source) in compiled.sources.iter().enumerate() {
-        in_range(source.policy, compiled.policies.len(), || format!("sources[{index}].policy"))?;
+        in_range(source.policy, compiled.policies.len(), || {
+            format!("sources[{index}].policy")
+        })?;
     }
-    let blocks = [&compiled.blocks.filesystem, &compiled.blocks.network, &compiled.blocks.mcp];
+    let blocks = [
+        &compiled.blocks.filesystem,
+        &compiled.blocks.network,
+        &compiled.blocks.mcp,
+    ];
     for bucket in blocks.into_iter().flatten() {
         in_range(*bucket, compiled.buckets.len(), || "blocks".to_owned())?;
     }
     for (index, secret) in compiled.environment.secrets.iter().enumerate() {
-        in_range(secret.source, compiled.sources.len(), || format!("environment.secrets[{index}].source"))?;
+        in_range(secret.source, compiled.sources.len(), || {
+            format!("environment.secrets[{index}].source")
+        })?;
     }
     for (index, tripwire) in compiled.tripwires.iter().enumerate() {
-        let source = tripwire.get("source").and_then(serde_json::Value::as_u64).and_then(|at| usize::try_from(at).ok());
+        let source = tripwire
+            .get("source")
+            .and_then(serde_json::Value::as_u64)
+            .and_then(|at| usize::try_from(at).ok());
         let place = || format!("tripwires[{index}].source");
         in_range(source.unwrap_or(usize::MAX), compiled.sources.len(), place)?;
     }
     for (index, rule) in compiled.rules.iter().enumerate() {
-        check_rule(compiled, rule).map_err(|error| CoreError::new(format!("rules[{index}].{}", error.place), error.what))?;
+        check_rule(compiled, rule)
+            .map_err(|error| CoreError::new(format!("rules[{index}].{}", error.place), error.what))?;
     }
     Ok(())
 }
 
 fn in_range(index: usize, length: usize, place: impl Fn() -> String) -> Result<(), CoreError> {
-    if index < length { Ok(()) } else { Err(CoreError::new(place(), format!("index {index} of {length}"))) }
+    if index < length {
+        Ok(())
+    } else {
+        Err(CoreError::new(place(), format!("index {index} of {length}")))
+    }
 }
 
 fn check_rule(compiled: &Compiled, rule: &Rule) -> Result<(), CoreError> {
@@ -45,18 +67,33 @@ fn check_rule(compiled: &Compiled, rule: &Rule) -> Result<(), CoreError> {
     for bucket in &rule.limits {
         in_range(*bucket, compiled.buckets.len(), || "limits".into())?;
     }
-    if rule.ports.iter().flatten().any(|(low, high)| low > high || *low == 0) {
+    if rule
+        .ports
+        .iter()
+        .flatten()
+        .any(|(low, high)| low > high || *low == 0)
+    {
         return Err(CoreError::new("ports", "ports are 1 to 65535, the low one first"));
     }
     let held = [Action::Write, Action::Create, Action::Delete, Action::Call].contains(&rule.action);
     if rule.effect == Effect::Hold && !held {
-        return Err(CoreError::new("effect", format!("`{}` can't be held", rule.action.word())));
+        return Err(CoreError::new(
+            "effect",
+            format!("`{}` can't be held", rule.action.word()),
+        ));
     }
     let odd = odd_keys(rule);
     if let Some(key) = odd {
-        return Err(CoreError::new(key, format!("has no meaning for `{}`", rule.action.word())));
+        return Err(CoreError::new(
+            key,
+            format!("has no meaning for `{}`", rule.action.word()),
+        ));
     }
-    let pattern = |what: &str| rule.pattern.as_deref().ok_or_else(|| CoreError::new("pattern", format!("{what} needs one")));
+    let pattern = |what: &str| {
+        rule.pattern
+            .as_deref()
+            .ok_or_else(|| CoreError::new("pattern", format!("{what} needs one")))
+    };
     let bad = |place: &str, error: crate::error::PatternError| CoreError::new(place, error.message);
     match rule.action {
         action if action.is_file() || action == Action::ConnectUnix => {
@@ -70,7 +107,8 @@ fn check_rule(compiled: &Compiled, rule: &Rule) -> Result<(), CoreError> {
             }
         },
         action if action.is_mcp() => {
-            Subject::parse(action == Action::Resource, pattern("a tool rule")?).map_err(|error| bad("pattern", error))?;
+            Subject::parse(action == Action::Resource, pattern("a tool rule")?)
+                .map_err(|error| bad("pattern", error))?;
         }
         _ => {}
     }
@@ -86,8 +124,16 @@ fn odd_keys(rule: &Rule) -> Option<&'static str> {
     let hosts = matches!(rule.action, Action::Connect | Action::Resolve);
     let syscall = rule.action == Action::Syscall;
     let keys = [
-        ("downward", rule.downward, files || hosts || rule.action == Action::ConnectUnix),
-        ("limits", !rule.limits.is_empty(), files || hosts || rule.action.is_mcp()),
+        (
+            "downward",
+            rule.downward,
+            files || hosts || rule.action == Action::ConnectUnix,
+        ),
+        (
+            "limits",
+            !rule.limits.is_empty(),
+            files || hosts || rule.action.is_mcp(),
+        ),
         ("hidden", rule.hidden, files),
         ("existing", rule.existing, files),
         ("inert", rule.inert, files),
@@ -97,7 +143,11 @@ fn odd_keys(rule: &Rule) -> Option<&'static str> {
         ("methods", !rule.methods.is_empty(), hosts),
         ("url_paths", !rule.url_paths.is_empty(), hosts),
         ("inspect", rule.inspect, hosts),
-        ("ports", rule.ports.is_some(), hosts || rule.action == Action::Listen),
+        (
+            "ports",
+            rule.ports.is_some(),
+            hosts || rule.action == Action::Listen,
+        ),
         ("publish", rule.publish, rule.action == Action::Listen),
         ("condition", rule.condition.is_some(), rule.action.is_mcp()),
         ("expose", !rule.expose.is_empty(), rule.action == Action::Roots),
@@ -105,5 +155,7 @@ fn odd_keys(rule: &Rule) -> Option<&'static str> {
         ("errno", rule.errno.is_some(), syscall),
         ("kill", rule.kill, syscall),
     ];
-    keys.into_iter().find(|(_, present, belongs)| *present && !belongs).map(|(key, _, _)| key)
+    keys.into_iter()
+        .find(|(_, present, belongs)| *present && !belongs)
+        .map(|(key, _, _)| key)
 }

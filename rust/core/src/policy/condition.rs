@@ -43,7 +43,11 @@ pub enum Condition {
     /// No other top-level argument is present.
     Only(Vec<String>),
     /// `arg: None` means all leaves, and then there is a quantifier.
-    Test { arg: Option<Vec<String>>, each: Option<Each>, test: Test },
+    Test {
+        arg: Option<Vec<String>>,
+        each: Option<Each>,
+        test: Test,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -131,20 +135,44 @@ impl Condition {
     /// Decides on the arguments of a call, an object.
     pub fn decide(&self, arguments: &Json) -> Truth {
         match self {
-            Self::And(of) => of.iter().map(|part| part.decide(arguments)).min().unwrap_or(Truth::True),
-            Self::Or(of) => of.iter().map(|part| part.decide(arguments)).max().unwrap_or(Truth::False),
+            Self::And(of) => of
+                .iter()
+                .map(|part| part.decide(arguments))
+                .min()
+                .unwrap_or(Truth::True),
+            Self::Or(of) => of
+                .iter()
+                .map(|part| part.decide(arguments))
+                .max()
+                .unwrap_or(Truth::False),
             Self::Not(part) => !part.decide(arguments),
             Self::Only(args) => match arguments {
                 Json::Object(members) => members.iter().all(|(name, _)| args.contains(name)).into(),
                 _ => Truth::Unknown,
             },
-            Self::Test { arg: None, each, test } => over_leaves(arguments, *each, test),
-            Self::Test { arg: Some(path), each, test } => {
+            Self::Test {
+                arg: None,
+                each,
+                test,
+            } => over_leaves(arguments, *each, test),
+            Self::Test {
+                arg: Some(path),
+                each,
+                test,
+            } => {
                 let value = path.iter().try_fold(arguments, |value, key| value.get(key));
                 match (value, each) {
-                    (None, _) => if matches!(test, Test::Exists) { Truth::False } else { Truth::Unknown },
+                    (None, _) => {
+                        if matches!(test, Test::Exists) {
+                            Truth::False
+                        } else {
+                            Truth::Unknown
+                        }
+                    }
                     (Some(value), None) => test.decide(value),
-                    (Some(Json::Array(items)), Some(each)) => combine(*each, items.iter().map(|item| test.decide(item))),
+                    (Some(Json::Array(items)), Some(each)) => {
+                        combine(*each, items.iter().map(|item| test.decide(item)))
+                    }
                     (Some(_), Some(_)) => Truth::Unknown,
                 }
             }
@@ -164,12 +192,16 @@ fn combine(each: Each, results: impl Iterator<Item = Truth>) -> Truth {
 fn over_leaves(arguments: &Json, each: Option<Each>, test: &Test) -> Truth {
     let mut leaves = Vec::new();
     collect(arguments, &mut leaves);
-    let pathlike = |text: &str| ["/", "~", ".", "file:"].iter().any(|start| text.starts_with(start));
-    let wanted = leaves.into_iter().filter(|leaf| match (test, leaf) {
-        (Test::Path { .. }, Json::String(text)) => pathlike(text),
+    let pathlike = |text: &str| {
+        ["/", "~", ".", "file:"]
+            .iter()
+            .any(|start| text.starts_with(start))
+    };
+    let tested = leaves.into_iter().filter(|leaf| match (test, leaf) {
+        (Test::Path { .. }, Json::String(start)) => pathlike(start),
         _ => true,
     });
-    combine(each.unwrap_or(Each::Some), wanted.map(|leaf| test.decide(leaf)))
+    combine(each.unwrap_or(Each::Some), tested.map(|leaf| test.decide(leaf)))
 }
 
 fn collect<'a>(value: &'a Json, leaves: &mut Vec<&'a Json>) {
@@ -209,7 +241,11 @@ impl Test {
 
 /// Unknown only if no value of the list has the type of this one.
 fn is_one_of(value: &Json, values: &[Scalar]) -> Truth {
-    let mut result = if values.is_empty() { Truth::False } else { Truth::Unknown };
+    let mut result = if values.is_empty() {
+        Truth::False
+    } else {
+        Truth::Unknown
+    };
     for expected in values {
         match compare(Compare::Equal, value, &expected.0) {
             Truth::True => return Truth::True,
@@ -243,13 +279,19 @@ fn compare(cmp: Compare, value: &Json, expected: &Json) -> Truth {
 }
 
 fn path_matches(glob: &Glob, downward: bool, text: &str) -> Truth {
-    let Ok(path) = NormalPath::parse(text.as_bytes()) else { return Truth::Unknown };
+    let Ok(path) = NormalPath::parse(text.as_bytes()) else {
+        return Truth::Unknown;
+    };
     if glob.matches(path) {
         return Truth::True;
     }
-    let above = text.match_indices('/').map(|(at, _)| if at == 0 { "/" } else { &text[..at] });
+    let above = text
+        .match_indices('/')
+        .map(|(at, _)| if at == 0 { "/" } else { &text[..at] });
     let covered = downward
-        && above.into_iter().any(|at| NormalPath::parse(at.as_bytes()).is_ok_and(|path| glob.matches(path)));
+        && above
+            .into_iter()
+            .any(|at| NormalPath::parse(at.as_bytes()).is_ok_and(|path| glob.matches(path)));
     covered.into()
 }
 
@@ -259,9 +301,13 @@ fn host_of(text: &str) -> Option<Host> {
     if text.contains(|c: char| c == '\\' || c.is_control() || c.is_whitespace()) {
         return None;
     }
-    let Some((scheme, rest)) = text.split_once("://") else { return Host::parse(text).ok() };
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return Host::parse(text).ok();
+    };
     let valid_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
+        && scheme
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
     if !valid_scheme {
         return None;
     }
@@ -269,9 +315,15 @@ fn host_of(text: &str) -> Option<Host> {
     let authority = authority.rsplit('@').next().unwrap_or_default();
     let (host, port) = match authority.strip_prefix('[') {
         Some(inner) => inner.split_once(']')?,
-        None => authority.find(':').map_or((authority, ""), |at| authority.split_at(at)),
+        None => authority
+            .find(':')
+            .map_or((authority, ""), |at| authority.split_at(at)),
     };
-    let numeric = port.strip_prefix(':').unwrap_or(port).bytes().all(|byte| byte.is_ascii_digit());
+    let numeric = port
+        .strip_prefix(':')
+        .unwrap_or(port)
+        .bytes()
+        .all(|byte| byte.is_ascii_digit());
     let well_formed = numeric && (port.is_empty() || port.starts_with(':'));
     Host::parse(host).ok().filter(|_| well_formed)
 }
@@ -298,13 +350,21 @@ impl TryFrom<ConditionForm> for Condition {
         match (form.op.as_str(), form.of, form.args, form.test) {
             ("and", Some(of), None, None) if plain && !of.is_empty() => Ok(Self::And(of)),
             ("or", Some(of), None, None) if plain && !of.is_empty() => Ok(Self::Or(of)),
-            ("not", Some(of), None, None) if plain && of.len() == 1 => {
-                of.into_iter().next().map(|inner| Self::Not(Box::new(inner))).ok_or_else(|| "an empty `not`".into())
-            }
+            ("not", Some(of), None, None) if plain && of.len() == 1 => of
+                .into_iter()
+                .next()
+                .map(|inner| Self::Not(Box::new(inner)))
+                .ok_or_else(|| "an empty `not`".into()),
             ("only", None, Some(args), None) if plain => Ok(Self::Only(args)),
             ("test", None, None, Some(_)) if plain => Err("all leaves need `some` or `every`".into()),
-            ("test", None, None, Some(test)) => Ok(Self::Test { arg: form.arg, each: form.each, test }),
-            (op, ..) => Err(format!("`{op}` is no operator of a condition, or has not its keys")),
+            ("test", None, None, Some(test)) => Ok(Self::Test {
+                arg: form.arg,
+                each: form.each,
+                test,
+            }),
+            (op, ..) => Err(format!(
+                "`{op}` is no operator of a condition, or has not its keys"
+            )),
         }
     }
 }
@@ -334,19 +394,32 @@ impl TryFrom<TestForm> for Test {
 
     fn try_from(form: TestForm) -> Result<Self, String> {
         let words = (form.kind.as_str(), form.pattern, form.cmp);
-        match (words, form.downward, form.value, form.values, form.count, form.json_type) {
+        match (
+            words,
+            form.downward,
+            form.value,
+            form.values,
+            form.count,
+            form.json_type,
+        ) {
             (("path", Some(pattern), None), Some(downward), None, None, None, None) => Glob::parse(&pattern)
                 .map(|pattern| Self::Path { pattern, downward })
                 .map_err(|error| error.to_string()),
-            (("host", Some(pattern), None), None, None, None, None, None) => {
-                HostPattern::parse(&pattern).map(Self::Host).map_err(|error| error.to_string())
-            }
+            (("host", Some(pattern), None), None, None, None, None, None) => HostPattern::parse(&pattern)
+                .map(Self::Host)
+                .map_err(|error| error.to_string()),
             (("text", Some(pattern), None), None, None, None, None, None) => {
-                TextGlob::parse(&pattern, Crossing::Everything).map(Self::Text).map_err(|error| error.to_string())
+                TextGlob::parse(&pattern, Crossing::Everything)
+                    .map(Self::Text)
+                    .map_err(|error| error.to_string())
             }
-            (("compare", None, Some(cmp)), None, Some(value), None, None, None) => Ok(Self::Compare(cmp, value)),
+            (("compare", None, Some(cmp)), None, Some(value), None, None, None) => {
+                Ok(Self::Compare(cmp, value))
+            }
             (("in", None, None), None, None, Some(values), None, None) => Ok(Self::In(values)),
-            (("length", None, Some(cmp)), None, None, None, Some(count), None) => Ok(Self::Length(cmp, count)),
+            (("length", None, Some(cmp)), None, None, None, Some(count), None) => {
+                Ok(Self::Length(cmp, count))
+            }
             (("is", None, None), None, None, None, None, Some(json_type)) => Ok(Self::Is(json_type)),
             (("exists", None, None), None, None, None, None, None) => Ok(Self::Exists),
             ((kind, ..), ..) => Err(format!("`{kind}` is no test, or has not its keys")),
@@ -369,7 +442,11 @@ mod tests {
         let host = r#"{"kind":"host","pattern":"**.x.example"}"#;
         let cases = [
             (r#"{"kind":"compare","cmp":"<=","value":1000}"#, "1e3", True),
-            (r#"{"kind":"compare","cmp":"<=","value":1000}"#, "1000.0000000000000000001", False),
+            (
+                r#"{"kind":"compare","cmp":"<=","value":1000}"#,
+                "1000.0000000000000000001",
+                False,
+            ),
             (r#"{"kind":"compare","cmp":"<=","value":1000}"#, "\"1\"", Unknown),
             (r#"{"kind":"compare","cmp":"==","value":null}"#, "null", True),
             (r#"{"kind":"compare","cmp":"==","value":true}"#, "1", Unknown),
@@ -378,9 +455,21 @@ mod tests {
             (r#"{"kind":"in","values":["a",1]}"#, "true", Unknown),
             (r#"{"kind":"length","cmp":"<=","count":2}"#, "\"üß\"", True),
             (r#"{"kind":"length","cmp":"<=","count":2}"#, "3", Unknown),
-            (r#"{"kind":"path","pattern":"/etc","downward":true}"#, "\"/etc/passwd\"", True),
-            (r#"{"kind":"path","pattern":"/etc","downward":false}"#, "\"/etc/passwd\"", False),
-            (r#"{"kind":"path","pattern":"/etc","downward":true}"#, "\"/etc/../x\"", Unknown),
+            (
+                r#"{"kind":"path","pattern":"/etc","downward":true}"#,
+                "\"/etc/passwd\"",
+                True,
+            ),
+            (
+                r#"{"kind":"path","pattern":"/etc","downward":false}"#,
+                "\"/etc/passwd\"",
+                False,
+            ),
+            (
+                r#"{"kind":"path","pattern":"/etc","downward":true}"#,
+                "\"/etc/../x\"",
+                Unknown,
+            ),
             (host, "\"https://user@a.x.example:8443/p\"", True),
             (host, "\"https://a.x.example@evil.example/\"", False),
             (host, "\"https:\\\\a.x.example\"", Unknown),
@@ -395,14 +484,24 @@ mod tests {
 
     #[test]
     fn leaving_an_argument_out_never_helps() {
-        let missing = r#"{"op":"test","arg":["a"],"each":null,"test":{"kind":"compare","cmp":"==","value":1}}"#;
+        let missing =
+            r#"{"op":"test","arg":["a"],"each":null,"test":{"kind":"compare","cmp":"==","value":1}}"#;
         let nothing = Json::Object(Vec::new());
         for (text, want) in [
             (missing.to_owned(), Truth::Unknown),
             (format!(r#"{{"op":"not","of":[{missing}]}}"#), Truth::Unknown),
-            (r#"{"op":"test","arg":["a"],"each":null,"test":{"kind":"exists"}}"#.to_owned(), Truth::False),
-            (r#"{"op":"test","arg":null,"each":"some","test":{"kind":"exists"}}"#.to_owned(), Truth::False),
-            (r#"{"op":"test","arg":null,"each":"every","test":{"kind":"text","pattern":"v"}}"#.to_owned(), Truth::True),
+            (
+                r#"{"op":"test","arg":["a"],"each":null,"test":{"kind":"exists"}}"#.to_owned(),
+                Truth::False,
+            ),
+            (
+                r#"{"op":"test","arg":null,"each":"some","test":{"kind":"exists"}}"#.to_owned(),
+                Truth::False,
+            ),
+            (
+                r#"{"op":"test","arg":null,"each":"every","test":{"kind":"text","pattern":"v"}}"#.to_owned(),
+                Truth::True,
+            ),
         ] {
             let condition: Condition = serde_json::from_str(&text).unwrap();
             assert_eq!(condition.decide(&nothing), want, "{text}");

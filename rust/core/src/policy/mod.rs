@@ -100,10 +100,28 @@ impl TryFrom<BucketForm> for Bucket {
         if [form.count, form.unit_ns, form.burst, form.bytes].contains(&Some(0)) {
             return Err("a limit of zero".into());
         }
-        match (form.kind.as_str(), form.count, form.unit_ns, form.burst, form.bytes) {
-            ("rate", Some(count), Some(unit_ns), Some(burst), None) => Ok(Self::Rate { count, unit_ns, burst }),
-            ("upload", Some(count), Some(unit_ns), Some(burst), None) => Ok(Self::Upload { count, unit_ns, burst }),
-            ("download", Some(count), Some(unit_ns), Some(burst), None) => Ok(Self::Download { count, unit_ns, burst }),
+        match (
+            form.kind.as_str(),
+            form.count,
+            form.unit_ns,
+            form.burst,
+            form.bytes,
+        ) {
+            ("rate", Some(count), Some(unit_ns), Some(burst), None) => Ok(Self::Rate {
+                count,
+                unit_ns,
+                burst,
+            }),
+            ("upload", Some(count), Some(unit_ns), Some(burst), None) => Ok(Self::Upload {
+                count,
+                unit_ns,
+                burst,
+            }),
+            ("download", Some(count), Some(unit_ns), Some(burst), None) => Ok(Self::Download {
+                count,
+                unit_ns,
+                burst,
+            }),
             ("connections", Some(count), None, None, None) => Ok(Self::Connections { count }),
             ("max-files", Some(count), None, None, None) => Ok(Self::MaxFiles { count }),
             ("max-file", None, None, None, Some(bytes)) => Ok(Self::MaxFile { bytes }),
@@ -206,7 +224,10 @@ impl Action {
     }
 
     pub fn is_mcp(self) -> bool {
-        matches!(self, Self::Call | Self::Resource | Self::Prompt | Self::Sampling | Self::Elicitation | Self::Roots)
+        matches!(
+            self,
+            Self::Call | Self::Resource | Self::Prompt | Self::Sampling | Self::Elicitation | Self::Roots
+        )
     }
 }
 
@@ -234,7 +255,8 @@ pub enum OpenClass {
     Loopback,
 }
 
-/// One effect on one action and one pattern.
+/// One effect on one action and one pattern. Flat, as the form is: which keys an action has is checked at reading.
+#[allow(clippy::struct_excessive_bools)]
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
@@ -374,9 +396,14 @@ impl Compiled {
     /// The first thing that is wrong, with its place.
     pub fn parse(bytes: &[u8]) -> Result<Self, CoreError> {
         // The strict reader refuses what serde lets pass: duplicate keys, unpaired surrogates, depth, huge numbers.
-        Json::parse(bytes).map_err(|error| CoreError::new(format!("byte {}", error.offset), error.what.to_string()))?;
-        let compiled: Self = serde_json::from_slice(bytes)
-            .map_err(|error| CoreError::new(format!("line {} column {}", error.line(), error.column()), error.to_string()))?;
+        Json::parse(bytes)
+            .map_err(|error| CoreError::new(format!("byte {}", error.offset), error.what.to_string()))?;
+        let compiled: Self = serde_json::from_slice(bytes).map_err(|error| {
+            CoreError::new(
+                format!("line {} column {}", error.line(), error.column()),
+                error.to_string(),
+            )
+        })?;
         check::check(&compiled)?;
         Ok(compiled)
     }
@@ -416,7 +443,10 @@ mod tests {
     fn a_whole_form_is_read_with_its_numbers() {
         let compiled = Compiled::parse(WHOLE.as_bytes()).unwrap();
         assert_eq!(compiled.buckets[1], Bucket::MaxFile { bytes: 67_108_864 });
-        assert_eq!(compiled.resources.io_write, Some(ByteRate { count: 1, unit_ns: 1 }));
+        assert_eq!(
+            compiled.resources.io_write,
+            Some(ByteRate { count: 1, unit_ns: 1 })
+        );
     }
 
     #[test]
@@ -428,18 +458,36 @@ mod tests {
             (r#""stated":[],"#, ""),
             (r#""ancestors":[]"#, r#""ancestors":[0]"#),
             (r#""policy":0"#, r#""policy":1"#),
-            (r#"{"source":0,"effect":"allow","action":"read""#, r#"{"source":1,"effect":"allow","action":"read""#),
+            (
+                r#"{"source":0,"effect":"allow","action":"read""#,
+                r#"{"source":1,"effect":"allow","action":"read""#,
+            ),
             (r#""limits":[1]"#, r#""limits":[2]"#),
             (r#""filesystem":[1]"#, r#""filesystem":[2]"#),
             (r#""/w/**""#, r#""/w/**x""#),
             (r#""pattern":"/w/**""#, r#""pattern":"/w/**","ports":[[1,2]]"#),
             (r#""pattern":"/w/**""#, r#""pattern":"/w/**","kill":true"#),
             (r#""f:w""#, r#""f:**""#),
-            (r#""effect":"allow","action":"read""#, r#""effect":"hold","action":"read""#),
-            (r#""kind":"max-file","bytes":67108864"#, r#""kind":"max-file","bytes":0"#),
-            (r#""kind":"max-file","bytes":67108864"#, r#""kind":"max-file","count":1"#),
-            (r#""kind":"length","cmp":"<","count":20"#, r#""kind":"length","cmp":"<""#),
-            (r#""tripwires":[]"#, r#""tripwires":[{"name":"t","source":1,"reactions":[]}]"#),
+            (
+                r#""effect":"allow","action":"read""#,
+                r#""effect":"hold","action":"read""#,
+            ),
+            (
+                r#""kind":"max-file","bytes":67108864"#,
+                r#""kind":"max-file","bytes":0"#,
+            ),
+            (
+                r#""kind":"max-file","bytes":67108864"#,
+                r#""kind":"max-file","count":1"#,
+            ),
+            (
+                r#""kind":"length","cmp":"<","count":20"#,
+                r#""kind":"length","cmp":"<""#,
+            ),
+            (
+                r#""tripwires":[]"#,
+                r#""tripwires":[{"name":"t","source":1,"reactions":[]}]"#,
+            ),
         ];
         for (whole, broken) in cases {
             assert!(WHOLE.contains(whole), "{whole}");

@@ -41,12 +41,22 @@ const FILE_TYPE: u32 = 0o170_000;
 pub fn assemble(arch: Arch, table: &BTreeMap<u32, Verdict>) -> Vec<Instruction> {
     let mut program = vec![
         op(LOAD, OFFSET_ARCH),
-        Instruction { code: EQUAL, jt: 1, jf: 0, k: arch.audit() },
+        Instruction {
+            code: EQUAL,
+            jt: 1,
+            jf: 0,
+            k: arch.audit(),
+        },
         op(RETURN, RET_USER_NOTIF),
         op(LOAD, OFFSET_NUMBER),
     ];
     if matches!(arch, Arch::X86_64) {
-        program.push(Instruction { code: GREATER_EQUAL, jt: 0, jf: 1, k: X32_BIT });
+        program.push(Instruction {
+            code: GREATER_EQUAL,
+            jt: 0,
+            jf: 1,
+            k: X32_BIT,
+        });
         program.push(op(RETURN, RET_USER_NOTIF));
     }
     program.extend(search(&runs(table)));
@@ -74,7 +84,15 @@ fn search(runs: &[(u32, Option<Verdict>)]) -> Vec<Instruction> {
             let (low, high) = runs.split_at(runs.len() / 2);
             let (left, right) = (search(low), search(high));
             // A conditional jump reaches 255 instructions, an unconditional one all of them.
-            let mut code = vec![Instruction { code: GREATER_EQUAL, jt: 0, jf: 1, k: high[0].0 }, jump(left.len())];
+            let mut code = vec![
+                Instruction {
+                    code: GREATER_EQUAL,
+                    jt: 0,
+                    jf: 1,
+                    k: high[0].0,
+                },
+                jump(left.len()),
+            ];
             code.extend(left);
             code.extend(right);
             code
@@ -100,7 +118,12 @@ fn checks(check: Check) -> Vec<Instruction> {
         Check::OpenMode { flags, mode } => {
             let mut code = vec![
                 op(LOAD, argument_low(flags)),
-                Instruction { code: BITS, jt: 1, jf: 0, k: OPEN_CREATES },
+                Instruction {
+                    code: BITS,
+                    jt: 1,
+                    jf: 0,
+                    k: OPEN_CREATES,
+                },
                 op(RETURN, RET_ALLOW),
             ];
             code.extend(refuse_bits(mode, MODE_SETID));
@@ -127,7 +150,15 @@ fn checks(check: Check) -> Vec<Instruction> {
         Check::Personality => {
             let mut code = vec![op(LOAD, argument_low(0))];
             for value in [0, 0x0004_0000, 0xffff_ffff] {
-                code.extend([Instruction { code: EQUAL, jt: 0, jf: 1, k: value }, op(RETURN, RET_ALLOW)]);
+                code.extend([
+                    Instruction {
+                        code: EQUAL,
+                        jt: 0,
+                        jf: 1,
+                        k: value,
+                    },
+                    op(RETURN, RET_ALLOW),
+                ]);
             }
             code.push(op(RETURN, RET_USER_NOTIF));
             code
@@ -136,7 +167,8 @@ fn checks(check: Check) -> Vec<Instruction> {
     }
 }
 
-/// AF_UNIX, AF_INET, AF_INET6 without raw sockets and without MPTCP, SCTP, DCCP; AF_NETLINK only NETLINK_ROUTE.
+/// `AF_UNIX`, `AF_INET`, `AF_INET6` without raw sockets and without MPTCP, SCTP, DCCP; `AF_NETLINK` only
+/// `NETLINK_ROUTE`.
 fn socket() -> Vec<Instruction> {
     let mut inet = vec![op(LOAD, argument_low(1)), op(AND, 0xf)];
     inet.extend(refuse_values(&[3, 10])); // SOCK_RAW, SOCK_PACKET
@@ -145,16 +177,31 @@ fn socket() -> Vec<Instruction> {
     inet.push(op(RETURN, RET_ALLOW));
     let netlink = [
         op(LOAD, argument_low(2)),
-        Instruction { code: EQUAL, jt: 0, jf: 1, k: 0 }, // NETLINK_ROUTE
+        Instruction {
+            code: EQUAL,
+            jt: 0,
+            jf: 1,
+            k: 0,
+        }, // NETLINK_ROUTE
         op(RETURN, RET_ALLOW),
         op(RETURN, RET_USER_NOTIF),
     ];
     let mut code = vec![op(LOAD, argument_low(0))];
-    code.extend([Instruction { code: EQUAL, jt: 0, jf: 4, k: 16 }]);
+    code.extend([Instruction {
+        code: EQUAL,
+        jt: 0,
+        jf: 4,
+        k: 16,
+    }]);
     code.extend(netlink);
     for (left, family) in [(2, 1), (1, 2), (0, 10)] {
         // Each comparison jumps over those that are left and the refusal behind them.
-        code.push(Instruction { code: EQUAL, jt: left + 1, jf: 0, k: family });
+        code.push(Instruction {
+            code: EQUAL,
+            jt: left + 1,
+            jf: 0,
+            k: family,
+        });
     }
     code.push(op(RETURN, RET_USER_NOTIF));
     code.extend(inet);
@@ -164,7 +211,12 @@ fn socket() -> Vec<Instruction> {
 fn refuse_bits(argument: u8, bits: u32) -> Vec<Instruction> {
     vec![
         op(LOAD, argument_low(argument)),
-        Instruction { code: BITS, jt: 0, jf: 1, k: bits },
+        Instruction {
+            code: BITS,
+            jt: 0,
+            jf: 1,
+            k: bits,
+        },
         op(RETURN, RET_USER_NOTIF),
         op(RETURN, RET_ALLOW),
     ]
@@ -174,7 +226,17 @@ fn refuse_bits(argument: u8, bits: u32) -> Vec<Instruction> {
 fn refuse_values(values: &[u32]) -> Vec<Instruction> {
     values
         .iter()
-        .flat_map(|value| [Instruction { code: EQUAL, jt: 0, jf: 1, k: *value }, op(RETURN, RET_USER_NOTIF)])
+        .flat_map(|value| {
+            [
+                Instruction {
+                    code: EQUAL,
+                    jt: 0,
+                    jf: 1,
+                    k: *value,
+                },
+                op(RETURN, RET_USER_NOTIF),
+            ]
+        })
         .collect()
 }
 
@@ -184,7 +246,12 @@ fn argument_low(argument: u8) -> u32 {
 }
 
 fn op(code: u16, k: u32) -> Instruction {
-    Instruction { code, jt: 0, jf: 0, k }
+    Instruction {
+        code,
+        jt: 0,
+        jf: 0,
+        k,
+    }
 }
 
 fn jump(length: usize) -> Instruction {
