@@ -457,7 +457,8 @@ def raw_socket(_: Places) -> str:
 @step
 def many_descriptors(_: Places) -> str:
     limit = 4096
-    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     opened: list[int] = []
     try:
         while len(opened) <= limit:
