@@ -9,15 +9,17 @@ use crate::sys::{self, Cloned};
 use crate::{capabilities, landlock, limits, namespaces, terminal, view};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{CWD, Mode, OFlags, openat};
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, wait, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, wait};
 use rustix::thread::CapabilitySet;
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+const SIGCHLD: i32 = 17;
+
 /// Runs the sandbox's first process to its end.
 pub fn run(spec: &Spec, channel: OwnedFd, opened: Opened) -> ! {
     match set_up(spec, &channel, opened) {
-        Ok(agent) => watch(agent, &channel),
+        Ok(agent) => watch(&agent, &channel),
         Err(error) => {
             fail(&channel, &error);
             sys::leave(125)
@@ -25,8 +27,14 @@ pub fn run(spec: &Spec, channel: OwnedFd, opened: Opened) -> ! {
     }
 }
 
+/// The agent's process, and the pipe that lets it go on to its program. Only this process reads the channel.
+struct Agent {
+    pid: Pid,
+    gate: OwnedFd,
+}
+
 /// Everything up to the agent's own process, in the order of `kernel.md` §2.
-fn set_up(spec: &Spec, channel: &OwnedFd, opened: Opened) -> Result<Pid, StepError> {
+fn set_up(spec: &Spec, channel: &OwnedFd, opened: Opened) -> Result<Agent, StepError> {
     expect(channel, tag::MAPPED)?;
     let fuse = spec.fuse.then(open_fuse).transpose()?;
     let trees = match opened {
@@ -39,7 +47,7 @@ fn set_up(spec: &Spec, channel: &OwnedFd, opened: Opened) -> Result<Pid, StepErr
         .during("hide from the agent", "init")?;
     // After the last change of credentials, which clears it; then look whether the parent died before it was set.
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).during("tie to the shim", "init")?;
-    namespaces::close_namespaces()?;
+    let bounds = namespaces::Bounds::open()?;
     namespaces::name_host("sandbox")?;
     namespaces::loopback_up()?;
     let mut start = |device: BorrowedFd<'_>, proc: BorrowedFd<'_>| {
@@ -48,20 +56,25 @@ fn set_up(spec: &Spec, channel: &OwnedFd, opened: Opened) -> Result<Pid, StepErr
     };
     let fuse = fuse.map(|device| view::Fuse { device, start: &mut start, uid: spec.user.uid, gid: spec.user.gid });
     let built = view::build(&spec.view, trees, fuse)?;
+    bounds.close()?;
     let pair = if spec.terminal { Some(terminal::open_pair()?) } else { None };
     if let Some((master, _)) = &pair {
         sys::send_with_fds(channel, &[tag::TERMINAL], &[master.as_fd()]).during("hand the terminal out", "master")?;
     }
     let slave = pair.map(|(_, slave)| slave);
+    let (waiting, gate) =
+        rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).during("start the agent", "pipe")?;
     match sys::fork().during("start the agent", "fork")? {
         Cloned::Child => {
-            let error = agent(spec, channel, slave, built.gone);
+            drop(gate);
+            let ends = Ends { channel, slave, waiting };
+            let error = agent(spec, ends, built.gone);
             fail(channel, &error);
             sys::leave(125)
         }
         Cloned::Parent { pid, .. } => {
             capabilities::restrict(CapabilitySet::empty())?;
-            Ok(pid)
+            Ok(Agent { pid, gate })
         }
     }
 }
@@ -79,8 +92,8 @@ fn open_fuse() -> Result<OwnedFd, StepError> {
 }
 
 /// Becomes the agent; returns only the error.
-fn agent(spec: &Spec, channel: &OwnedFd, slave: Option<OwnedFd>, gone: Vec<String>) -> StepError {
-    match confine(spec, channel, slave, gone) {
+fn agent(spec: &Spec, ends: Ends<'_>, gone: Vec<String>) -> StepError {
+    match confine(spec, ends, gone) {
         Ok(never) => match never {},
         Err(error) => error,
     }
@@ -88,12 +101,15 @@ fn agent(spec: &Spec, channel: &OwnedFd, slave: Option<OwnedFd>, gone: Vec<Strin
 
 enum Never {}
 
-fn confine(
-    spec: &Spec,
-    channel: &OwnedFd,
+/// What the agent's process has of the others: where to report, its terminal, and the pipe at which it waits.
+struct Ends<'a> {
+    channel: &'a OwnedFd,
     slave: Option<OwnedFd>,
-    gone: Vec<String>,
-) -> Result<Never, StepError> {
+    waiting: OwnedFd,
+}
+
+fn confine(spec: &Spec, ends: Ends<'_>, gone: Vec<String>) -> Result<Never, StepError> {
+    let Ends { channel, slave, waiting } = ends;
     rustix::process::setsid().during("start a session", "agent")?;
     if let Some(slave) = slave {
         terminal::adopt(&slave)?;
@@ -122,7 +138,10 @@ fn confine(
     sys::send_with_fds(channel, &[tag::LISTENER], &[listener.as_fd()]).during("hand the filter out", "listener")?;
     drop(listener);
     send_json(channel, tag::READY, &facts)?;
-    expect(channel, tag::GO)?;
+    let mut go = [0u8; 1];
+    if rustix::io::retry_on_intr(|| rustix::io::read(&waiting, &mut go[..])) != Ok(1) {
+        return Err(StepError::because("hear the shim", "pipe", "the shim is gone"));
+    }
     let mut last = rustix::io::Errno::NOENT;
     for path in &program {
         last = sys::exec(path, &argv, &env);
@@ -162,8 +181,10 @@ fn strings(list: &[String]) -> Result<Vec<CString>, StepError> {
 }
 
 /// Reaps until the agent ends, passes signals on, and dies with the shim.
-fn watch(agent: Pid, channel: &OwnedFd) -> ! {
-    let Ok(signals) = sys::signal_fd(&[17]) else { sys::leave(125) };
+fn watch(agent: &Agent, channel: &OwnedFd) -> ! {
+    let Ok(signals) = sys::signal_fd(&[SIGCHLD]) else { sys::leave(125) };
+    // It may have ended before its signal was awaited.
+    reap_all(agent, channel);
     loop {
         let mut ready = [PollFd::new(&signals, PollFlags::IN), PollFd::new(channel, PollFlags::IN)];
         if let Err(error) = poll(&mut ready, None)
@@ -174,11 +195,7 @@ fn watch(agent: Pid, channel: &OwnedFd) -> ! {
         let [child, message] = ready.map(|entry| entry.revents());
         if !child.is_empty() {
             while sys::next_signal(&signals).is_some() {}
-            while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
-                if pid == agent {
-                    finish(channel, status);
-                }
-            }
+            reap_all(agent, channel);
         }
         if !message.is_empty() {
             match sys::receive_with_fds(channel, 16) {
@@ -189,15 +206,27 @@ fn watch(agent: Pid, channel: &OwnedFd) -> ! {
     }
 }
 
+fn reap_all(agent: &Agent, channel: &OwnedFd) {
+    while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+        if pid == agent.pid {
+            finish(channel, status);
+        }
+    }
+}
+
 /// A message of the shim; an empty one says that it is gone, and then so is everything here.
-fn pass_on(agent: Pid, bytes: &[u8]) {
+fn pass_on(agent: &Agent, bytes: &[u8]) {
     match bytes {
         [] => sys::leave(137),
+        [tag::GO] => {
+            // An agent that is gone is seen by its signal.
+            let _ = rustix::io::write(&agent.gate, &[tag::GO]);
+        }
         [tag::FORWARD, number @ ..] => {
             let signal = number.try_into().ok().map(i32::from_ne_bytes).and_then(Signal::from_named_raw);
             if let Some(signal) = signal {
                 // The agent may have ended meanwhile.
-                let _ = rustix::process::kill_process_group(agent, signal);
+                let _ = rustix::process::kill_process_group(agent.pid, signal);
             }
         }
         _ => {}
@@ -238,10 +267,3 @@ fn fail(channel: &OwnedFd, error: &StepError) {
     let _ = send_json(channel, tag::FAILED, error);
 }
 
-/// Reaps one process that has ended, for the shim.
-///
-/// # Errors
-/// As waitpid(2).
-pub fn reap(pid: Pid) -> Result<(), StepError> {
-    waitpid(Some(pid), WaitOptions::empty()).during("wait for the sandbox", "init").map(drop)
-}

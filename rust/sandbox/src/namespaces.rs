@@ -4,6 +4,7 @@ use crate::error::{During, StepError};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::write;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with};
+use std::os::fd::OwnedFd;
 
 /// Maps one user and one group into the namespace of a waiting child.
 ///
@@ -24,21 +25,36 @@ pub fn map_owner(pid: i32, from: (u32, u32), to: (u32, u32)) -> Result<(), StepE
     put(&format!("/proc/{pid}/uid_map"), &format!("{} {} 1", from.0, to.0), "map the owner")
 }
 
-/// Makes further namespaces impossible from now on, even where a filter were missed, and bounds the watches that an agent
-/// of the same user could otherwise use up.
+/// The kernel's bounds on further namespaces, opened while `/proc` can still be written.
 ///
-/// # Errors
-/// The key that could not be set.
-pub fn close_namespaces() -> Result<(), StepError> {
-    const NONE: [&str; 8] = ["user", "mnt", "pid", "net", "ipc", "uts", "cgroup", "time"];
-    for kind in NONE {
-        let path = format!("/proc/sys/user/max_{kind}_namespaces");
-        // `max_time_namespaces` came with Linux 5.6; the others are older than anything that runs us.
-        if rustix::fs::access(path.as_str(), rustix::fs::Access::EXISTS).is_ok() {
-            put(&path, "0", "forbid further namespaces")?;
+/// They are closed only after the view is built: detached mounts count as mount namespaces while they have no place.
+pub struct Bounds(Vec<(&'static str, OwnedFd)>);
+
+impl Bounds {
+    /// # Errors
+    /// The key that can't be opened.
+    pub fn open() -> Result<Self, StepError> {
+        const KINDS: [&str; 8] = ["user", "mnt", "pid", "net", "ipc", "uts", "cgroup", "time"];
+        let mut bounds = Vec::new();
+        for kind in KINDS {
+            let path = format!("/proc/sys/user/max_{kind}_namespaces");
+            match openat(CWD, path.as_str(), OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
+                Ok(fd) => bounds.push((kind, fd)),
+                // `max_time_namespaces` came with Linux 5.6.
+                Err(rustix::io::Errno::NOENT) if kind == "time" => {}
+                Err(errno) => return Err(StepError::new("forbid further namespaces", path, errno)),
+            }
         }
+        Ok(Self(bounds))
     }
-    Ok(())
+
+    /// Makes further namespaces impossible from now on, even where a filter were missed.
+    ///
+    /// # Errors
+    /// The bound that could not be set.
+    pub fn close(self) -> Result<(), StepError> {
+        self.0.iter().try_for_each(|(kind, fd)| write(fd, b"0").during("forbid further namespaces", kind).map(drop))
+    }
 }
 
 /// Sets the host name inside.

@@ -253,6 +253,10 @@ impl Planner<'_, '_> {
             // A rule that names a directory alone allows its listing, not what lies in it.
             rights = rights.and((inputs.questions.rights)(&join(path, "\u{1}")));
         }
+        if rights == Rights::CREATE {
+            // A rule about existing objects leaves `create` alone (D2); for what exists that is no right.
+            rights = Rights::NONE;
+        }
         if inputs.read_only.iter().any(|guarded| is_at_or_below(path, guarded)) {
             rights = rights.and(Rights::READ.with(Rights::EXECUTE));
         }
