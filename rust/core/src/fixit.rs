@@ -18,13 +18,20 @@ pub fn line(engine: &Engine, request: &Request<'_>) -> Option<String> {
     {
         return None;
     }
-    let restricted = decision.rule.is_some();
     let (subject, rule) = subject(engine, request)?;
-    if !would_help(engine, request, rule, restricted) {
-        return None;
-    }
-    let word = if restricted { "override allow" } else { "allow" };
-    Some(format!("{word} {} {subject}", request.action.word()))
+    // A plain allow where it is enough; something that restricts as well needs the override.
+    let words = [
+        ("allow", Effect::Allow),
+        ("override allow", Effect::OverrideAllow),
+    ];
+    let (word, _) = words
+        .into_iter()
+        .find(|(_, effect)| would_help(engine, request, &rule, *effect))?;
+    Some(match request.action {
+        // A block of system calls has no word for its one action.
+        Action::Syscall => format!("{word} {subject}"),
+        action => format!("{word} {} {subject}", action.word()),
+    })
 }
 
 /// The subject as text, and the entry that the line would lower to.
@@ -136,7 +143,7 @@ fn blank(action: Action) -> Rule {
 }
 
 /// Decides the request again by a child policy that holds just this line.
-fn would_help(engine: &Engine, request: &Request<'_>, mut rule: Rule, restricted: bool) -> bool {
+fn would_help(engine: &Engine, request: &Request<'_>, rule: &Rule, effect: Effect) -> bool {
     let mut compiled = engine.compiled().clone();
     let ancestors = (0..compiled.policies.len()).collect();
     let policy = compiled.policies.len();
@@ -145,11 +152,10 @@ fn would_help(engine: &Engine, request: &Request<'_>, mut rule: Rule, restricted
         shipped: false,
         ancestors,
     });
-    rule.source = compiled.sources.len();
-    rule.effect = if restricted {
-        Effect::OverrideAllow
-    } else {
-        Effect::Allow
+    let rule = Rule {
+        source: compiled.sources.len(),
+        effect,
+        ..rule.clone()
     };
     let (id, file, text) = ("child/line".to_owned(), String::new(), String::new());
     compiled.sources.push(crate::policy::Source {

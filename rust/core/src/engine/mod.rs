@@ -9,6 +9,7 @@
 //! ```
 
 mod files;
+mod http;
 mod mcp;
 mod network;
 
