@@ -31,8 +31,9 @@ pub struct Engine {
     connect: Hosts,
     resolve: Hosts,
     subjects: Subjects,
-    /// Entries of the other actions, by action.
-    others: HashMap<Action, Vec<u32>>,
+    listen: Vec<u32>,
+    /// Entries by the name of the call.
+    syscalls: HashMap<String, Vec<u32>>,
 }
 
 impl Engine {
@@ -42,24 +43,29 @@ impl Engine {
         let mut unix = Trie::default();
         let (mut connect, mut resolve) = (Hosts::default(), Hosts::default());
         let mut subjects = Subjects::default();
-        let mut others: HashMap<Action, Vec<u32>> = HashMap::new();
+        let mut listen = Vec::new();
+        let mut syscalls: HashMap<String, Vec<u32>> = HashMap::new();
         for (index, rule) in compiled.rules.iter().enumerate() {
             // INVARIANT: a compiled form of 64 MiB holds far fewer than 2^32 rules.
             let entry = u32::try_from(index).unwrap_or(u32::MAX);
             match rule.action {
                 Action::Connect => connect.add(rule, entry),
                 Action::Resolve => resolve.add(rule, entry),
+                Action::Listen => listen.push(entry),
+                Action::Syscall => {
+                    for name in &rule.names {
+                        syscalls.entry(name.clone()).or_default().push(entry);
+                    }
+                }
                 action if action.is_mcp() => subjects.add(rule, entry),
                 action => {
                     let trie = match Action::FILES.iter().position(|file| *file == action) {
-                        Some(at) => Some(&mut files[at]),
-                        None if action == Action::ConnectUnix => Some(&mut unix),
-                        None => None,
+                        Some(at) => &mut files[at],
+                        None => &mut unix,
                     };
-                    // INVARIANT: the patterns parsed when the compiled form was checked.
-                    match (trie, rule.pattern.as_deref().map(Glob::parse)) {
-                        (Some(trie), Some(Ok(glob))) => trie.add(&glob, entry, rule.downward),
-                        _ => others.entry(action).or_default().push(entry),
+                    // INVARIANT: the pattern parsed when the compiled form was checked.
+                    if let Some(Ok(glob)) = rule.pattern.as_deref().map(Glob::parse) {
+                        trie.add(&glob, entry, rule.downward);
                     }
                 }
             }
@@ -71,7 +77,8 @@ impl Engine {
             connect,
             resolve,
             subjects,
-            others,
+            listen,
+            syscalls,
         }
     }
 
@@ -92,17 +99,9 @@ impl Engine {
     }
 
     fn decide_syscall(&self, request: &Request<'_>) -> Decision {
-        let matching: Vec<u32> = self
-            .entries(Action::Syscall)
-            .filter(|entry| {
-                self.compiled.rules[*entry as usize]
-                    .names
-                    .iter()
-                    .any(|name| name == request.resource)
-            })
-            .collect();
+        let matching = self.syscalls.get(request.resource).map_or(&[][..], Vec::as_slice);
         let mut verdict = Verdict::default();
-        verdict.name(self, &matching, true);
+        verdict.name(self, matching, true);
         verdict.decision()
     }
 
@@ -111,7 +110,9 @@ impl Engine {
             return Decision::UNDECIDABLE;
         };
         let matching: Vec<u32> = self
-            .entries(Action::Listen)
+            .listen
+            .iter()
+            .copied()
             .filter(|entry| {
                 let rule = &self.compiled.rules[*entry as usize];
                 let any = rule
@@ -125,10 +126,6 @@ impl Engine {
         let mut verdict = Verdict::default();
         verdict.name(self, &matching, true);
         verdict.decision()
-    }
-
-    fn entries(&self, action: Action) -> impl Iterator<Item = u32> {
-        self.others.get(&action).into_iter().flatten().copied()
     }
 
     /// Whether one of the overrides among `entries` lifts the restriction `entry` (S7).
