@@ -272,6 +272,10 @@ pub fn class(address: IpAddr) -> AddressClass {
     AddressClass::Public
 }
 
+/// The release of the `psl` crate, which carries the list; the crate gives no date.
+#[cfg(feature = "public-suffix")]
+pub const PUBLIC_SUFFIX_DATE: &str = "psl 2.1.247";
+
 /// Whether a name is itself a public suffix, by either section of the list (N3).
 #[cfg(feature = "public-suffix")]
 pub fn is_public_suffix(name: &str) -> bool {

@@ -96,6 +96,11 @@ impl Decimal {
         }
     }
 
+    /// Whether it is a whole number, however it was written: `1.0` and `1e3` are.
+    pub fn is_integer(&self) -> bool {
+        i64::try_from(self.digits.len()).is_ok_and(|count| count <= self.exponent) || self.digits.is_empty()
+    }
+
     fn from_parts(negative: bool, digits: &[u8], mut exponent: i64) -> Option<Self> {
         let leading = digits.iter().take_while(|digit| **digit == b'0').count();
         exponent = exponent.checked_sub(i64::try_from(leading).ok()?)?;
@@ -115,6 +120,22 @@ impl Decimal {
             digits,
             exponent,
         })
+    }
+}
+
+impl std::fmt::Display for Decimal {
+    /// Exact: whole numbers as plain digits, others with an exponent. Reads back to the same number.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let digits = String::from_utf8_lossy(&self.digits);
+        let sign = if self.negative { "-" } else { "" };
+        if self.digits.is_empty() {
+            formatter.write_str("0")
+        } else if self.is_integer() {
+            let width = usize::try_from(self.exponent).unwrap_or(self.digits.len());
+            write!(formatter, "{sign}{digits:0<width$}")
+        } else {
+            write!(formatter, "{sign}0.{digits}e{}", self.exponent)
+        }
     }
 }
 
