@@ -138,6 +138,11 @@ pub fn verdicts(arch: Arch, rule: impl Fn(&str) -> Ruling) -> BTreeMap<u32, Verd
     table
 }
 
+/// Whether a call stays refused whatever a policy says.
+pub fn is_floor(name: &str) -> bool {
+    groups::FLOOR.iter().any(|floor| group(floor).contains(name))
+}
+
 /// The answer to a refused call whose rule names no `errno`: ENOSYS where programs probe, else EPERM.
 fn refusal(name: &str) -> Verdict {
     match name {

@@ -107,6 +107,9 @@ impl Policy {
 
     /// The id of the rule that refuses a call.
     pub fn syscall_rule(&self, name: &str) -> String {
+        if seccomp::is_floor(name) {
+            return "kernel-surface".to_owned();
+        }
         let decision = self.engine.decide(&Request::new(Action::Syscall, name));
         match decision.rule.filter(|_| decision.outcome != Outcome::Allow) {
             Some(rule) => self.rule_id(self.compiled().rules[rule].source),
@@ -135,6 +138,9 @@ impl Policy {
 
     /// The line that would allow a refused request.
     pub fn fix(&self, action: &str, resource: &str) -> Option<String> {
+        if action == "syscall" && seccomp::is_floor(resource) {
+            return None;
+        }
         fixit::line(&self.engine, &Request::new(Action::from_word(action)?, resource))
     }
 
