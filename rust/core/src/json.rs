@@ -2,6 +2,7 @@
 //! levels, numbers within ±10^±308 and exact.
 
 use std::cmp::Ordering;
+use std::collections::HashSet;
 
 /// Most levels of arrays and objects, the outermost included.
 pub const MOST_LEVELS: usize = 64;
@@ -179,6 +180,20 @@ impl Ord for Decimal {
     }
 }
 
+/// Members that are compared one by one; beyond, a set of keys keeps the cost linear.
+const FEW_MEMBERS: usize = 16;
+
+/// Whether the key was there before; `seen` is filled once there are many members.
+fn has_key(members: &[(String, Json)], seen: &mut HashSet<String>, key: &str) -> bool {
+    if members.len() < FEW_MEMBERS {
+        return members.iter().any(|(name, _)| name == key);
+    }
+    if seen.is_empty() {
+        seen.extend(members.iter().map(|(name, _)| name.clone()));
+    }
+    !seen.insert(key.to_owned())
+}
+
 struct Reader<'a> {
     text: &'a [u8],
     at: usize,
@@ -262,7 +277,7 @@ impl Reader<'_> {
     fn object(&mut self, level: usize) -> Result<Json, JsonError> {
         self.take(b'{')?;
         let mut members = Vec::new();
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         self.space();
         if self.take(b'}').is_ok() {
             return Ok(Json::Object(members));
@@ -271,7 +286,7 @@ impl Reader<'_> {
             self.space();
             let start = self.at;
             let key = self.string()?;
-            if !seen.insert(key.clone()) {
+            if has_key(&members, &mut seen, &key) {
                 return Err(JsonError {
                     offset: start,
                     what: JsonFault::DuplicateKey,
@@ -305,9 +320,11 @@ impl Reader<'_> {
                     bytes.extend(c.encode_utf8(&mut [0; 4]).as_bytes());
                 }
                 Some(0..=0x1f) => return Err(self.fault(JsonFault::Unexpected)),
-                Some(byte) => {
-                    bytes.push(byte);
-                    self.at += 1;
+                Some(_) => {
+                    let rest = &self.text[self.at..];
+                    let plain = rest.iter().take_while(|byte| !matches!(byte, b'"' | b'\\' | 0..=0x1f)).count();
+                    bytes.extend_from_slice(&rest[..plain]);
+                    self.at += plain;
                 }
             }
         }
@@ -454,6 +471,20 @@ mod tests {
                 "{}",
                 String::from_utf8_lossy(text)
             );
+        }
+    }
+
+    #[test]
+    fn duplicates_are_found_among_few_and_many_members() {
+        for count in [1, 15, 16, 17, 40] {
+            let members: Vec<String> = (0..count).map(|number| format!("\"k{number}\":0")).collect();
+            let text = format!("{{{}}}", members.join(","));
+            assert!(Json::parse(text.as_bytes()).is_ok(), "{count}");
+            for again in [0, count - 1] {
+                let text = format!("{{{},\"k{again}\":1}}", members.join(","));
+                let fault = Json::parse(text.as_bytes()).map_err(|error| error.what);
+                assert_eq!(fault, Err(JsonFault::DuplicateKey), "{again} of {count}");
+            }
         }
     }
 
