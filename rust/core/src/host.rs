@@ -1,6 +1,7 @@
 //! The one host normaliser (N4), strict addresses (N5), address classes (N7), host patterns (N2).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::LazyLock;
 
 mod pattern;
 
@@ -255,19 +256,26 @@ const BLOCKS: &[(AddressClass, &[&str])] = &[
     ),
 ];
 
+/// `BLOCKS` as networks, in the same order.
+static PARSED_BLOCKS: LazyLock<Vec<(AddressClass, Network)>> = LazyLock::new(|| {
+    let blocks = BLOCKS
+        .iter()
+        .flat_map(|(class, blocks)| blocks.iter().map(|block| (*class, Network::parse(block))));
+    // INVARIANT: every text of the constant is a block; a test counts them.
+    blocks
+        .filter_map(|(class, block)| Some((class, block.ok()?)))
+        .collect()
+});
+
 /// The class of an address. A NAT64 address has the class of the one inside, unless that is public.
 pub fn class(address: IpAddr) -> AddressClass {
     let address = unmapped(address);
     if let Some(inner) = embedded(address) {
         return class(IpAddr::V4(inner));
     }
-    for (class, blocks) in BLOCKS {
-        if blocks
-            .iter()
-            .any(|block| Network::parse(block).is_ok_and(|block| block.contains(address)))
-        {
-            return *class;
-        }
+    let blocks = &*PARSED_BLOCKS;
+    if let Some((class, _)) = blocks.iter().find(|(_, block)| block.contains(address)) {
+        return *class;
     }
     AddressClass::Public
 }
@@ -309,6 +317,12 @@ mod tests {
         for (text, want) in cases {
             assert_eq!(normalize_host(text), want.map(str::to_owned), "{text}");
         }
+    }
+
+    #[test]
+    fn no_block_of_a_class_is_lost() {
+        let written: usize = BLOCKS.iter().map(|(_, blocks)| blocks.len()).sum();
+        assert_eq!(PARSED_BLOCKS.len(), written);
     }
 
     #[test]

@@ -322,7 +322,10 @@ impl Reader<'_> {
                 Some(0..=0x1f) => return Err(self.fault(JsonFault::Unexpected)),
                 Some(_) => {
                     let rest = &self.text[self.at..];
-                    let plain = rest.iter().take_while(|byte| !matches!(byte, b'"' | b'\\' | 0..=0x1f)).count();
+                    let plain = rest
+                        .iter()
+                        .take_while(|byte| !matches!(byte, b'"' | b'\\' | 0..=0x1f))
+                        .count();
                     bytes.extend_from_slice(&rest[..plain]);
                     self.at += plain;
                 }
