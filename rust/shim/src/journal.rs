@@ -7,6 +7,19 @@ use replicante_core::journal::{MOST_BODY, MOST_EVENTS, MOST_LINE, Position, enco
 use rustix::fs::{FallocateFlags, Mode, OFlags, fallocate, fdatasync, mkdir, open};
 use std::os::fd::OwnedFd;
 
+/// The journal's file, for syncing alone.
+pub struct Disk(OwnedFd);
+
+impl Disk {
+    /// Waits until everything written is on disk: it survives a power cut.
+    ///
+    /// # Errors
+    /// L012 when the disk says no.
+    pub fn sync(&self) -> Result<(), ShimError> {
+        fdatasync(&self.0).map_err(|errno| ShimError::Journal { what: "sync".into(), why: errno.to_string() })
+    }
+}
+
 const RESERVE: u64 = 2 << 20;
 
 /// A journal that is being written.
@@ -79,12 +92,13 @@ impl Journal {
         Ok(())
     }
 
-    /// Waits until everything written is on disk: it survives a power cut.
+    /// A handle by which another thread puts what is written on disk.
     ///
     /// # Errors
-    /// L012 when the disk says no.
-    pub fn sync(&mut self) -> Result<(), ShimError> {
-        self.close_frame()?;
-        fdatasync(&self.file).map_err(|errno| ShimError::Journal { what: "sync".into(), why: errno.to_string() })
+    /// L012 when there is no descriptor left.
+    pub fn disk(&self) -> Result<Disk, ShimError> {
+        let file = rustix::io::fcntl_dupfd_cloexec(&self.file, 3)
+            .map_err(|errno| ShimError::Journal { what: "sync".into(), why: errno.to_string() })?;
+        Ok(Disk(file))
     }
 }

@@ -35,7 +35,9 @@ pub fn run(launch_fd: RawFd) -> Result<u8, ShimError> {
     let description = description::read(launch_fd)?;
     let policy = Arc::new(Policy::read(&description)?);
     let mut run = Run::prepare(description, policy)?;
-    let recorder = Arc::new(Recorder::new(Journal::create(&run.description.run_dir)?, run.description.explain));
+    let journal = Journal::create(&run.description.run_dir)?;
+    let disk = journal.disk()?;
+    let recorder = Arc::new(Recorder::new(journal, run.description.explain));
     let signals = sys::signal_fd(&SIGNALS).map_err(|errno| StepError::new("watch signals", "shim", errno))?;
     let (mut spec, relays) = run.spec()?;
     let sandbox = start(&spec)?;
@@ -55,6 +57,8 @@ pub fn run(launch_fd: RawFd) -> Result<u8, ShimError> {
         Some(raw)
     });
     sandbox.go()?;
+    let keeper = Arc::clone(&recorder);
+    thread("journal", move || keeper.keep_on_disk(&disk))?;
     let limits = run.policy.compiled().resources.clone();
     let ending = supervise::run(Watch {
         sandbox: &sandbox,

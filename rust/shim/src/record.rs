@@ -3,12 +3,12 @@
 
 use crate::clock;
 use crate::error::ShimError;
-use crate::journal::Journal;
+use crate::journal::{Disk, Journal};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::collections::hash_map::{Entry, HashMap};
 use std::io::Write as _;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 const FOLD_NS: u64 = 1_000_000_000;
 /// Distinct denials of one second that are written one by one; more are only counted (`supervision.md` §1.5).
@@ -58,11 +58,14 @@ struct State {
     beyond: u64,
     groups: BTreeMap<Group, u64>,
     failed: Option<String>,
+    /// Written since the last sync.
+    dirty: bool,
 }
 
 /// The one writer of a run's events, shared by the brokers.
 pub struct Recorder {
     state: Mutex<State>,
+    written: Condvar,
     explain: bool,
 }
 
@@ -75,18 +78,22 @@ impl Recorder {
             beyond: 0,
             groups: BTreeMap::new(),
             failed: None,
+            dirty: false,
         };
-        Self { state: Mutex::new(state), explain }
+        Self { state: Mutex::new(state), written: Condvar::new(), explain }
     }
 
-    /// Records a life-cycle event and puts it on disk.
+    /// Records a life-cycle event. It is written when this returns, so that the death of any process loses nothing;
+    /// `keep_on_disk` puts it on disk within milliseconds.
     ///
     /// # Errors
     /// L012 when the journal can't be written.
     pub fn life(&self, kind: &str, fields: &Value) -> Result<(), ShimError> {
         let mut state = self.lock();
         append(&mut state.journal, kind, 'L', fields)?;
-        state.journal.sync()
+        state.dirty = true;
+        self.written.notify_one();
+        state.journal.close_frame()
     }
 
     /// Records a denial. The frame is written before this returns, so before the refused call does.
@@ -114,6 +121,22 @@ impl Recorder {
                 let kind = place.key().kind;
                 place.insert(Fold { since_ns: now, more: 0 });
                 write(state, kind, &fields);
+                self.written.notify_one();
+            }
+        }
+    }
+
+    /// Puts on disk what is written, as soon as it is; never returns. One thread does this, so all brokers share a sync.
+    pub fn keep_on_disk(&self, disk: &Disk) {
+        loop {
+            let mut state = self.lock();
+            while !state.dirty {
+                state = self.written.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+            state.dirty = false;
+            drop(state);
+            if let Err(error) = disk.sync() {
+                self.lock().failed.get_or_insert(error.to_string());
             }
         }
     }
@@ -151,6 +174,7 @@ impl Recorder {
 
 fn write(state: &mut State, kind: &str, fields: &Value) {
     let result = append(&mut state.journal, kind, 'S', fields).and_then(|()| state.journal.close_frame());
+    state.dirty = true;
     if let Err(error) = result {
         state.failed.get_or_insert(error.to_string());
     }
