@@ -5,7 +5,9 @@ Importing this package costs nothing: each public name loads its part when it is
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # `typing` costs 13 ms to import, a third of a whole start; type checkers know this name
+TYPE_CHECKING = (
+    False  # `typing` costs 13 ms to import, a third of a whole start; type checkers know this name
+)
 if TYPE_CHECKING:
     from ._core import (
         Decision,
@@ -59,7 +61,16 @@ __all__ = [
 ]
 
 _PARTS = {
-    "._core": ("Decision", "Engine", "Glob", "HostPattern", "RateLimit", "RuleRef", "normalize_host", "normalize_path"),
+    "._core": (
+        "Decision",
+        "Engine",
+        "Glob",
+        "HostPattern",
+        "RateLimit",
+        "RuleRef",
+        "normalize_host",
+        "normalize_path",
+    ),
     ".errors": (
         "ConfigError",
         "ControlError",

@@ -69,20 +69,36 @@ def assemble(ancestry: Ancestry, values: BoundValues, form: Form = "bound") -> P
         name=name,
         description=own[name].description,
         ancestry=tuple(
-            PolicyName(name=each, shipped=each in ancestry.shipped, ancestors=lineage.ancestors(each)) for each in own
+            PolicyName(name=each, shipped=each in ancestry.shipped, ancestors=lineage.ancestors(each))
+            for each in own
         ),
         rules=tuple(sorted(_rules(ancestry, form), key=_rule_order)),
         limits=effective_limits(name, lineage, own),
         syscalls=tuple(_syscalls(ancestry)),
         capabilities=effective_capabilities(lineage, own),
         environment=effective_environment(name, lineage, own, form),
-        alerts=tuple(sorted((pick(alert, form) for each in own.values() for alert, _ in each.alerts), key=lambda a: a.name)),
-        tripwires=tuple(
-            sorted((pick(wire, form) for each in own.values() for wire, _ in each.tripwires), key=lambda t: t.name)
+        alerts=tuple(
+            sorted(
+                (pick(alert, form) for each in own.values() for alert, _ in each.alerts), key=lambda a: a.name
+            )
         ),
-        tests=tuple(sorted((pick(test, form) for each in own.values() for test in each.tests), key=lambda t: t.model_dump_json())),
+        tripwires=tuple(
+            sorted(
+                (pick(wire, form) for each in own.values() for wire, _ in each.tripwires),
+                key=lambda t: t.name,
+            )
+        ),
+        tests=tuple(
+            sorted(
+                (pick(test, form) for each in own.values() for test in each.tests),
+                key=lambda t: t.model_dump_json(),
+            )
+        ),
         pins=tuple(
-            sorted({pick(pin, form) for each in own.values() for pin in each.pins}, key=lambda p: p.model_dump_json())
+            sorted(
+                {pick(pin, form) for each in own.values() for pin in each.pins},
+                key=lambda p: p.model_dump_json(),
+            )
         ),
         home=home,
         workspace=effective_workspace(ancestry),
@@ -137,7 +153,9 @@ def _rule_order(rule: Rule) -> tuple[str, str, str, str]:
 
 
 def _syscalls(ancestry: Ancestry) -> Iterable[SyscallRule]:
-    stated = {statement.rule.id: statement.rule for own in ancestry.own.values() for statement in own.syscalls}
+    stated = {
+        statement.rule.id: statement.rule for own in ancestry.own.values() for statement in own.syscalls
+    }
     yield from (stated[rule_id] for rule_id in sorted(stated))
     if not any(rule.effect in ("allow", "override_allow") for rule in stated.values()):
         yield SyscallRule(
@@ -157,7 +175,9 @@ def _bindings(ancestry: Ancestry, values: BoundValues, home: HomeKind, form: For
         mentioned.add("home")  # the private directory stands at its name, whoever mentions it
     sets = {name for own in ancestry.own.values() for name in own.host_sets}
     return Bindings(
-        variables={} if form == "symbolic" else {n: values.variables[n] for n in sorted(mentioned) if n in values.variables},
+        variables={}
+        if form == "symbolic"
+        else {n: values.variables[n] for n in sorted(mentioned) if n in values.variables},
         host_sets={name: values.host_sets[name] for name in sorted(sets)},
         public_suffix_date=values.public_suffix_date,
     )

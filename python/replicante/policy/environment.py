@@ -38,7 +38,8 @@ def effective_environment(
     }
     chosen = live_sets(policy, lineage, own)
     values = {
-        name: rows[0][1].value.bound if form == "bound" else rows[0][1].value.symbolic for name, rows in chosen.items()
+        name: rows[0][1].value.bound if form == "bound" else rows[0][1].value.symbolic
+        for name, rows in chosen.items()
     }
     secrets: dict[str, Secret] = {}
     for each in own.values():

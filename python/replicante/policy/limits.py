@@ -73,12 +73,18 @@ def is_smaller(new: Limit | ByteRate | int, old: Limit | ByteRate | int) -> bool
             raise TypeError(f"{new!r} and {old!r} are limits of different kinds")
 
 
-def block_limits(policy: str, block: Block, lineage: Lineage, own: Mapping[str, OwnStatements]) -> tuple[Limit, ...]:
+def block_limits(
+    policy: str, block: Block, lineage: Lineage, own: Mapping[str, OwnStatements]
+) -> tuple[Limit, ...]:
     """Gives the limits of a block: all rates that are alive, and the smallest of each other kind."""
     kinds = sorted({stated.value.kind for name in own for stated in own[name].block_limits.get(block, [])})
     found: list[Limit] = []
     for kind in kinds:
-        found.extend(_effective(s.value for s in lineage.live(policy, lambda name: stated_limits(own[name], block, kind))))
+        found.extend(
+            _effective(
+                s.value for s in lineage.live(policy, lambda name: stated_limits(own[name], block, kind))
+            )
+        )
     return tuple(found)
 
 
@@ -94,7 +100,13 @@ def rule_limits(
 
     An override replaces the kinds of limits that it names; the others stay.
     """
-    overridden = {limit.kind for name in own for change in own[name].rule_limits if change.rule_id == statement.id for limit in change.limits}
+    overridden = {
+        limit.kind
+        for name in own
+        for change in own[name].rule_limits
+        if change.rule_id == statement.id
+        for limit in change.limits
+    }
     if not overridden:
         return statement.limits
     found = [limit for limit in statement.limits if limit.kind not in overridden]
@@ -138,7 +150,9 @@ def stated_resource(own: OwnStatements, key: str) -> Sequence[Stated[int | ByteR
     return [] if stated is None else [stated]
 
 
-def _resources(policy: str, lineage: Lineage, own: Mapping[str, OwnStatements]) -> tuple[Resources, tuple[str, ...]]:
+def _resources(
+    policy: str, lineage: Lineage, own: Mapping[str, OwnStatements]
+) -> tuple[Resources, tuple[str, ...]]:
     values: dict[str, int | ByteRate | None] = {}
     for key in RESOURCE_KEYS:
         live = lineage.live(policy, lambda name, key=key: stated_resource(own[name], key))

@@ -11,12 +11,13 @@ from .canonical import canonical_json
 from .model import (
     FILE_ACTIONS,
     Alert,
+    ArgumentTest,
     ByteRate,
     Combination,
+    CompareTest,
     Condition,
     ExactNumber,
     InTest,
-    CompareTest,
     LengthTest,
     Limit,
     OnlyArguments,
@@ -32,7 +33,6 @@ from .model import (
     SyscallRule,
     Tripwire,
     TypeTest,
-    ArgumentTest,
 )
 
 Form: TypeAlias = "None | bool | int | str | Decimal | list[Form] | dict[str, Form]"

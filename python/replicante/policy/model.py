@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, cast
@@ -408,6 +408,10 @@ class Policy(Frozen):
         """Puts positions, warnings and the trust digest beside a new model; loading calls it once."""
         self._beside = beside
         return self
+
+    def complete(self, warnings: tuple[Diagnostic, ...], ancestors: tuple[Policy, ...]) -> None:
+        """Adds what is known only when the whole ancestry has passed its tests; loading calls it once."""
+        self._beside = replace(self._surroundings, warnings=warnings, ancestors=ancestors)
 
     @property
     def _surroundings(self) -> Surroundings:

@@ -7,7 +7,7 @@ statement that mentions no variable has the same object in both places, so the t
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 from .diagnostics import Span
 from .inherit import Stated
@@ -26,6 +26,9 @@ from .model import (
     Tripwire,
     WorkspaceKind,
 )
+
+if TYPE_CHECKING:
+    from .requests import Question
 
 T = TypeVar("T")
 
@@ -47,8 +50,6 @@ class RuleStatement:
     rules: Both[tuple[Rule, ...]]
     limits: tuple[Limit, ...]
     span: Span
-    pattern_spans: tuple[Span, ...]
-    """Where each entry's pattern is written, in the order of the entries."""
     keyword: Span
     """The word `allow`, `deny`, … where a fix-it puts `override`."""
 
@@ -66,9 +67,12 @@ class SyscallStatement:
 class RuleLimits:
     """`override limits of LABEL …`."""
 
-    rule_id: str
+    reference: str
+    """`label` or `policy/label`, as written."""
     limits: tuple[Limit, ...]
     span: Span
+    rule_id: str = ""
+    """The rule that is meant; empty until the ancestry is known, and where it knows no such rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,18 @@ class SetVariable:
 
     name: str
     value: Both[str]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class TestRun:
+    """One expectation, ready to be asked."""
+
+    __test__ = False  # no test case of ours, whatever a collector thinks of the name
+
+    test: str
+    outcome: Literal["allow", "hold", "deny"]
+    question: Question
     span: Span
 
 
@@ -113,6 +129,7 @@ class OwnStatements:
     tripwires: list[tuple[Both[Tripwire], Span]] = field(default_factory=list)
     pins: list[Both[Pin]] = field(default_factory=list)
     tests: list[Both[Test]] = field(default_factory=list)
+    test_runs: list[TestRun] = field(default_factory=list)
     sources: dict[str, SourceRef] = field(default_factory=dict)
     """Positions of everything that has a rule id."""
     variables: set[str] = field(default_factory=set)

@@ -62,7 +62,10 @@ def _widenings(new: Policy, trusted: Policy) -> Iterable[str]:
     yield from (f"it accepts weaker `{name}`" for name in sorted(set(new.accept) - set(trusted.accept)))
     if new.environment != trusted.environment:
         yield "it changes what of the environment the agent gets"
-    yield from (f"it keeps the capability {name}" for name in sorted(set(new.capabilities) - set(trusted.capabilities)))
+    yield from (
+        f"it keeps the capability {name}"
+        for name in sorted(set(new.capabilities) - set(trusted.capabilities))
+    )
     for kind, before, after in (
         ("alert", trusted.alerts, new.alerts),
         ("tripwire", trusted.tripwires, new.tripwires),
@@ -105,7 +108,9 @@ def _limit_widenings(new: Policy, trusted: Policy) -> Iterable[str]:
         if not all(any(_is_at_most(limit, old) for limit in after) for old in before):
             yield f"it raises a limit of the {block} block"
     for key in Resources.model_fields:
-        if not _resource_is_at_most(getattr(new.limits.resources, key), getattr(trusted.limits.resources, key)):
+        if not _resource_is_at_most(
+            getattr(new.limits.resources, key), getattr(trusted.limits.resources, key)
+        ):
             yield f"it raises `{key.replace('_', '-')}`"
 
 
@@ -131,4 +136,3 @@ def _resource_is_at_most(new: int | ByteRate | None, old: int | ByteRate | None)
     if isinstance(new, ByteRate) and isinstance(old, ByteRate):
         return new.count * old.unit_ns <= old.count * new.unit_ns
     return isinstance(new, int) and isinstance(old, int) and new <= old
-

@@ -52,7 +52,9 @@ class TrustStore:
         try:
             document = cast("dict[str, object]", json.loads(content))
             if document["schema"] != SCHEMA:
-                raise StoreError(f"the trust record `{self._path}` has the unknown schema {document['schema']}")
+                raise StoreError(
+                    f"the trust record `{self._path}` has the unknown schema {document['schema']}"
+                )
             rows = cast("dict[str, dict[str, str]]", document["trusted"])
             return {top: TrustRecord(**row) for top, row in rows.items()}
         except (ValueError, KeyError, TypeError) as error:
@@ -98,4 +100,6 @@ class TrustStore:
                 os.unlink(name)
                 raise
         except OSError as error:
-            raise StoreError(f"the trust record `{self._path}` cannot be written: {error.strerror}") from error
+            raise StoreError(
+                f"the trust record `{self._path}` cannot be written: {error.strerror}"
+            ) from error

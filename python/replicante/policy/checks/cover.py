@@ -10,7 +10,7 @@ import ipaddress
 from collections.abc import Iterable
 
 from ..assemble import Ancestry
-from ..findings import Findings
+from ..findings import Findings, before
 from ..model import FILE_ACTIONS, Rule
 from ..statements import OwnStatements, RuleStatement
 from .instances import (
@@ -53,7 +53,7 @@ def check_rules(ancestry: Ancestry, own: OwnStatements, findings: Findings) -> N
                     "inherited denies cover this allow wholly, so it does nothing",
                     rule="S6",
                     fix="put `override` before it to lift them",
-                    insert=(statement.keyword, "override "),
+                    edit=before(statement.keyword, "override "),
                 )
     overrides = [statement for statement in own.rules if _effect(statement) == "override_allow"]
     if not overrides:
@@ -63,7 +63,11 @@ def check_rules(ancestry: Ancestry, own: OwnStatements, findings: Findings) -> N
     for statement in overrides:
         if not any(_may_lift(rule, restrictions, probe) for rule in statement.rules.bound):
             findings.error(
-                "P052", statement.span, "no inherited deny or hold meets this override", rule="S7", fix="leave out `override`"
+                "P052",
+                statement.span,
+                "no inherited deny or hold meets this override",
+                rule="S7",
+                fix="leave out `override`",
             )
 
 
@@ -85,11 +89,15 @@ def check_syscalls(ancestry: Ancestry, own: OwnStatements, findings: Findings) -
                 "inherited denies cover this allow wholly, so it does nothing",
                 rule="S6",
                 fix="put `override` before it to lift them",
-                insert=(statement.keyword, "override "),
+                edit=before(statement.keyword, "override "),
             )
         if statement.rule.effect == "override_allow" and not names & denied:
             findings.error(
-                "P052", statement.span, "no inherited deny meets this override", rule="S7", fix="leave out `override`"
+                "P052",
+                statement.span,
+                "no inherited deny meets this override",
+                rule="S7",
+                fix="leave out `override`",
             )
 
 
@@ -113,7 +121,10 @@ def _is_covered(rule: Rule, probe: Probe) -> bool:
 def _host_is_covered(rule: Rule, probe: Probe) -> bool:
     port = _SOME_PORT if rule.action == "connect" else None
     if rule.kind == "name":
-        return all(probe.refuses(rule.action, host, port) for host in host_instances(rule.pattern, probe.longest_host))
+        return all(
+            probe.refuses(rule.action, host, port)
+            for host in host_instances(rule.pattern, probe.longest_host)
+        )
     if rule.kind == "any":
         return all(probe.refuses(rule.action, host, port) for host in (f"{LABEL}.example", _SOME_ADDRESS))
     if rule.kind == "net" and "/" not in rule.pattern:
@@ -155,14 +166,12 @@ def _hosts_may_meet(mine: Rule, theirs: Rule) -> bool:
             one, other = ipaddress.ip_network(mine.pattern), ipaddress.ip_network(theirs.pattern)
             return one.version == other.version and one.overlaps(other)  # pyright: ignore[reportArgumentType]
         case "name", "name":
-            return _suffix(mine.pattern).endswith(_suffix(theirs.pattern)) or _suffix(theirs.pattern).endswith(
-                _suffix(mine.pattern)
-            )
+            return _suffix(mine.pattern).endswith(_suffix(theirs.pattern)) or _suffix(
+                theirs.pattern
+            ).endswith(_suffix(mine.pattern))
         case _:
             return True
 
 
 def _suffix(pattern: str) -> str:
     return "." + pattern.lstrip("*").lstrip(".")
-
-

@@ -36,8 +36,12 @@ class Probe:
     def __init__(self, ancestry: Ancestry, rules: Iterable[Rule]) -> None:
         """Takes the ancestry of a policy and those inherited rules that are to count."""
         rules = [rule for rule in rules if _is_whole(rule)]
-        self.longest_path = max((len(split_pattern(rule.pattern)) for rule in rules if rule.pattern[:1] == "/"), default=0)
-        self.longest_host = max((rule.pattern.count(".") + 1 for rule in rules if rule.kind == "name"), default=0)
+        self.longest_path = max(
+            (len(split_pattern(rule.pattern)) for rule in rules if rule.pattern[:1] == "/"), default=0
+        )
+        self.longest_host = max(
+            (rule.pattern.count(".") + 1 for rule in rules if rule.kind == "name"), default=0
+        )
         self._engine = _engine(ancestry, rules)
 
     def refuses(self, action: str, resource: str, port: int | None = None) -> bool:
@@ -64,7 +68,9 @@ def _engine(ancestry: Ancestry, rules: list[Rule]) -> Engine:
     lineage = ancestry.lineage
     policy = Policy(
         name=name,
-        ancestry=tuple(PolicyName(name=n, shipped=False, ancestors=lineage.ancestors(n)) for n in ancestry.own),
+        ancestry=tuple(
+            PolicyName(name=n, shipped=False, ancestors=lineage.ancestors(n)) for n in ancestry.own
+        ),
         rules=(*rules, *_allow_everything(name)),
         limits=effective_limits(name, lineage, ancestry.own),
         syscalls=(),
@@ -82,7 +88,9 @@ def _engine(ancestry: Ancestry, rules: list[Rule]) -> Engine:
     nowhere = SourceRef(file="", line=1, column=1, text="")
     places = {rule.id: nowhere for rule in policy.rules}
     return policy.attach(
-        Surroundings(places, warnings=(), closure=(), ancestors=(), text="", take_trust_digest=lambda: "0" * 64)
+        Surroundings(
+            places, warnings=(), closure=(), ancestors=(), text="", take_trust_digest=lambda: "0" * 64
+        )
     ).compile()
 
 

@@ -1,0 +1,137 @@
+"""Variables and their values (T6): a string as written becomes its bound and its symbolic form.
+
+Symbolic text keeps `${name}`; a literal dollar sign in it is written `\\$`, so the two cannot be confused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from replicante import _core
+from replicante.errors import PathError
+
+from . import ast
+from .checks.names import did_you_mean
+from .findings import Findings
+from .statements import Both
+
+PATH_VARIABLES = ("workspace", "home", "tmp", "cache", "runtime")
+"""Variables that stand for a directory, at the start of a path pattern."""
+
+WORD_VARIABLES = ("agent", "run", "user")
+"""Variables that stand for a word, anywhere in a pattern."""
+
+VARIABLES = (*PATH_VARIABLES, *WORD_VARIABLES)
+"""The closed set."""
+
+Place = Literal["path", "word", "anywhere", "nowhere"]
+"""Where a string stands: a path pattern, another pattern, free text that takes every variable, or prose."""
+
+_WORD = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_WILDCARDS = re.compile(r"[*?\[\]{}\\]")
+
+
+def value_problem(name: str, value: str) -> str | None:
+    """Tells what is wrong with the value of a variable, or None (T6)."""
+    if name in PATH_VARIABLES:
+        try:
+            _core.normalize_path(value)
+        except PathError as error:
+            return f"is no absolute canonical path: {error}"
+        return None
+    if value in (".", "..") or _WORD.fullmatch(value) is None:
+        return "is not 1 to 64 characters of A-Z, a-z, 0-9, `.`, `_`, `-`"
+    return None
+
+
+def contains_home(values: Mapping[str, str]) -> bool:
+    """Tells whether `${workspace}` is `/`, the home directory or above it (P041)."""
+    workspace, home = values.get("workspace"), values.get("home")
+    if workspace is None:
+        return False
+    if workspace == "/":
+        return True
+    return home is not None and (home == workspace or home.startswith(f"{workspace}/"))
+
+
+@dataclass(slots=True)
+class Binder:
+    """Binds the strings of one policy and remembers which variables it mentions."""
+
+    values: Mapping[str, str]
+    findings: Findings
+    is_symbolic: bool = False
+    """Whether each variable stands for itself: the text is then equal in every run."""
+    mentioned: set[str] = field(default_factory=set)
+    _usable: dict[str, str] = field(default_factory=dict)
+
+    def pattern(self, literal: ast.StringLiteral, place: Place) -> Both[str]:
+        """Gives a string in pattern form: wildcards as they are, their literal characters with a backslash."""
+        return self._bind(literal, place, as_pattern=True)
+
+    def plain(self, literal: ast.StringLiteral, place: Place) -> Both[str]:
+        """Gives a string as the text that it stands for, all escapes resolved."""
+        return self._bind(literal, place, as_pattern=False)
+
+    def _bind(self, literal: ast.StringLiteral, place: Place, *, as_pattern: bool) -> Both[str]:
+        bound: list[str] = []
+        symbolic: list[str] = []
+        for index, part in enumerate(literal.parts):
+            if isinstance(part, ast.VariableReference):
+                value = self._value(part, place, is_first=index == 0)
+                bound.append(_WILDCARDS.sub(r"\\\g<0>", value) if as_pattern else value)
+                symbolic.append(f"${{{part.name}}}")
+            else:
+                text = part.pattern if as_pattern else part.plain
+                bound.append(text)
+                symbolic.append(text.replace("$", "\\$"))
+        texts = "".join(bound), "".join(symbolic)
+        return Both(texts[0], texts[0] if texts[0] == texts[1] else texts[1])
+
+    def _value(self, part: ast.VariableReference, place: Place, *, is_first: bool) -> str:
+        name = part.name
+        if name not in VARIABLES:
+            meant = did_you_mean(name, VARIABLES)
+            written = None if meant is None else f"${{{meant}}}"
+            self.findings.did_you_mean(
+                "P042", part.span, f"there is no variable `{name}`", written, rule="T6"
+            )
+            return "/unknown" if is_first else "unknown"
+        self.mentioned.add(name)
+        if self.is_symbolic:
+            return f"\ue000{name}\ue001"  # private characters, so that no literal text reads like a variable
+        self._check_place(part, place, is_first=is_first)
+        if name not in self._usable:
+            self._usable[name] = self._usable_value(part)
+        return self._usable[name]
+
+    def _usable_value(self, part: ast.VariableReference) -> str:
+        """Gives the value of a variable; told once what is wrong with it, another stands in for it."""
+        name = part.name
+        value = self.values.get(name)
+        if value is None:
+            self.findings.error(
+                "P040", part.span, f"the variable `{name}` has no value in this run", rule="T6"
+            )
+        elif (problem := value_problem(name, value)) is not None:
+            self.findings.error("P040", part.span, f"the value of `{name}` {problem}", rule="T6")
+        else:
+            if name == "workspace" and contains_home(self.values):
+                self.findings.error(
+                    "P041", part.span, f"the workspace `{value}` contains the home directory", rule="T6"
+                )
+            return value
+        return f"/{name}" if name in PATH_VARIABLES else name
+
+    def _check_place(self, part: ast.VariableReference, place: Place, *, is_first: bool) -> None:
+        if place == "anywhere":
+            return
+        if place == "nowhere":
+            self.findings.error("P043", part.span, "no variable is replaced here", rule="T6")
+        elif part.name in PATH_VARIABLES and not (place == "path" and is_first):
+            self.findings.error(
+                "P043", part.span, f"`${{{part.name}}}` stands only at the start of a path", rule="T6"
+            )
