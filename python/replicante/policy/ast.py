@@ -1,4 +1,4 @@
-"""The syntax tree of a policy: what was written, with positions, before any of it means something (Appendix A).
+"""The syntax tree of a policy: what was written and where, before any of it means something (Appendix A).
 
 Spans take no part in comparisons: two texts with equal trees say the same. Quantities are held as integers in
 bytes, nanoseconds or thousandths of a core, beside the text as written, which the formatter keeps.
@@ -23,6 +23,15 @@ Severity = Literal["info", "low", "medium", "high", "critical"]
 Reaction = Literal["notify", "snapshot", "throttle", "cut", "freeze", "quarantine", "kill"]
 Layer = Literal["overlay", "direct"]
 HomeKind = Literal["real", "private", "fresh"]
+FlagKind = Literal["exactly", "hidden", "existing", "unless-inert", "inspect", "publish"]
+RuleBlockKind = Literal["filesystem", "network", "mcp"]
+SizeLimitKind = Literal["max-file", "max-total", "max-message"]
+HostAction = Literal["connect", "resolve"]
+KeepOrDrop = Literal["keep", "drop"]
+SecretSource = Literal["keyring", "file", "env"]
+MeasureKind = Literal["count", "volume", "usage"]
+SyscallEffect = Literal["allow", "override_allow", "hold", "deny"]
+MatchKind = Literal["path", "host", "text"]
 
 
 # ---- words, strings, quantities -------------------------------------------------------------------------
@@ -40,8 +49,8 @@ class Word:
 class LiteralText:
     """Characters of a string.
 
-    `pattern` keeps wildcards bare and puts a backslash before each of `* ? [ ] { } \\` that is meant literally, as
-    docs/reference/compiled-form.md says; `plain` has all escapes resolved.
+    `pattern` keeps wildcards bare and puts a backslash before each wildcard character and backslash that is meant
+    literally, as docs/reference/compiled-form.md says; `plain` has all escapes resolved.
     """
 
     pattern: str
@@ -163,7 +172,7 @@ Scalar: TypeAlias = StringLiteral | NumberLiteral | JsonWord
 class Matches:
     """`matches KIND "PATTERN"`; without a kind it is None."""
 
-    kind: Literal["path", "host", "text"] | None
+    kind: MatchKind | None
     pattern: StringLiteral
     span: Span = field(compare=False, repr=False)
 
@@ -293,7 +302,7 @@ class CountLimit:
 class SizeLimit:
     """`max-file SIZE`, `max-total SIZE` or `max-message SIZE`; bytes."""
 
-    kind: Literal["max-file", "max-total", "max-message"]
+    kind: SizeLimitKind
     size: Quantity
     span: Span = field(compare=False, repr=False)
 
@@ -324,7 +333,7 @@ class Because:
 class Flag:
     """A clause that is only a word or two; `unless-inert` is `unless inert`, `inspect` is `inspect tls`."""
 
-    kind: Literal["exactly", "hidden", "existing", "unless-inert", "inspect", "publish"]
+    kind: FlagKind
     span: Span = field(compare=False, repr=False)
 
 
@@ -396,7 +405,7 @@ class FileHead:
 class HostHead:
     """`connect HOSTS` or `resolve HOSTS`."""
 
-    action: Literal["connect", "resolve"]
+    action: HostAction
     hosts: Hosts
     span: Span = field(compare=False, repr=False)
 
@@ -474,7 +483,7 @@ RuleStatement: TypeAlias = Rule | BlockLimit | LimitsOf | Pin
 class RuleBlock:
     """`filesystem`, `network` or `mcp`."""
 
-    kind: Literal["filesystem", "network", "mcp"]
+    kind: RuleBlockKind
     items: tuple[RuleStatement, ...]
     keyword: Span = field(compare=False, repr=False)
     span: Span = field(compare=False, repr=False)
@@ -507,7 +516,7 @@ class ResourcesBlock:
 class SyscallRule:
     """A rule of `syscalls`; names are kernel names or groups with `@`."""
 
-    effect: Literal["allow", "override_allow", "hold", "deny"]
+    effect: SyscallEffect
     names: tuple[Word, ...]
     errno: Word | None
     is_kill: bool
@@ -531,7 +540,7 @@ class SyscallsBlock:
 class CapabilityRule:
     """`keep NAME`, `override keep NAME` or `drop NAME`."""
 
-    verb: Literal["keep", "drop"]
+    verb: KeepOrDrop
     is_override: bool
     names: tuple[Word, ...]
     because: StringLiteral | None
@@ -552,7 +561,7 @@ class CapabilitiesBlock:
 class EnvironmentNames:
     """`keep NAME, PREFIX*` or `drop …`."""
 
-    verb: Literal["keep", "drop"]
+    verb: KeepOrDrop
     names: tuple[Word, ...]
     span: Span = field(compare=False, repr=False)
 
@@ -568,10 +577,10 @@ class EnvironmentSet:
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """`secret NAME from … for "HOST"`; `hosts` is None for `reveal`. A source of `env` is a name, else a string."""
+    """`secret NAME from … for "HOST"`; `hosts` is None for `reveal`; the value of `env` is a name."""
 
     name: Word
-    source: Literal["keyring", "file", "env"]
+    source: SecretSource
     value: StringLiteral | Word
     hosts: tuple[StringLiteral, ...] | None
     span: Span = field(compare=False, repr=False)
@@ -604,7 +613,7 @@ class Measure:
         window: Nanoseconds after `within` or `for`.
     """
 
-    kind: Literal["count", "volume", "usage"]
+    kind: MeasureKind
     event: Word
     pattern: StringLiteral | None
     threshold: Quantity | None

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 Severity = Literal["error", "warning"]
 
-JsonObject: TypeAlias = "dict[str, str | int | None | list[JsonObject]]"
+JsonObject: TypeAlias = "dict[str, str | int | list[JsonObject] | None]"
 """What a finding is as JSON."""
 
 MAX_DIAGNOSTICS = 50
@@ -170,14 +170,14 @@ def apply_edits(source: Source, edits: Iterable[Edit]) -> str:
 
 
 def in_order(diagnostics: Sequence[Diagnostic]) -> list[Diagnostic]:
-    """Gives findings by their place, without repetitions, at most `MAX_DIAGNOSTICS` and errors before the rest."""
+    """Gives findings by place, none twice, at most `MAX_DIAGNOSTICS`: errors are kept before warnings."""
     unique = {(d.source.filename, d.span, d.code, d.message): d for d in diagnostics}
     kept = sorted(unique.values(), key=lambda d: not d.is_error)[:MAX_DIAGNOSTICS]
     return sorted(kept, key=lambda d: (d.source.filename, d.span.start, d.span.end))
 
 
 def is_forbidden_character(character: str) -> bool:
-    """Tells whether a character may not stand in a policy: control and bidirectional override characters (T1)."""
+    """Tells whether a character may not stand in a policy: control and bidirectional overrides (T1)."""
     code = ord(character)
     if code < 0x20:
         return character not in "\t\n\r"
