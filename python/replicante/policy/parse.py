@@ -141,7 +141,8 @@ def _without_bad_header(text: str, words: list[Piece], findings: TextFindings) -
     if first.text == "language" and len(words) > 1 and words[1].text.isdigit() and words[1].text.isascii():
         return text, "start"
     is_number_wrong = first.text == "language"
-    last = words[1] if is_number_wrong and len(words) > 1 and words[1].kind in ("number", "string") else first
+    has_argument = len(words) > 1 and words[1].text not in ("policy", "import")
+    last = words[1] if is_number_wrong and has_argument else first
     span = findings.source.span(first.start, last.end if is_number_wrong else first.start)
     findings.error(
         "P006",
@@ -190,15 +191,15 @@ def _tell(error: UnexpectedInput, words: list[Piece], findings: TextFindings) ->
             tell_end(blocks, expected, findings)
         return None
     piece = words[at]
-    blocks = open_blocks(words, at)
-    if piece.text == "policy" and "RBRACE" in expected and len(blocks) > 1:
-        opening = blocks[-1].opening or 0
+    if recover(words, at).close_before:
+        opening = open_blocks(words, at)[-1].opening or 0
         findings.error(
-            "P002",
+            "P001",
             findings.source.span(piece.start, piece.end),
-            "the policy before this one is not closed",
+            f"a `}}` is missing before `{piece.text}`",
             rule="T2",
             fix="add `}` before it",
+            replace=f"}} {piece.text}",
             opened=findings.source.span(opening, opening + 1),
         )
     else:

@@ -1,7 +1,7 @@
 """A neutral reading of policy text into pieces, and the place in it where reading goes on after an error.
 
-The grammar decides what a piece means; here a piece is only a string, a number, a word or a sign, which is enough to
-find statements again in a text that does not parse.
+The grammar decides what a piece means; here a piece is only a string, a number, a word or a sign. That is enough
+to find statements again in a text that does not parse.
 """
 
 from __future__ import annotations
@@ -37,8 +37,10 @@ _STATEMENTS: Mapping[str, frozenset[str]] = {
     "mcp": _RULES | {"pin"},
     "syscalls": _RULES - {"limit"},
     "resources": frozenset(
-        "override memory swap disk tmp output processes threads open-files wall-time cpu-time idle-time io-read"
-        " io-write cpu".split()
+        {
+            *("override", "memory", "swap", "disk", "tmp", "output", "processes", "threads", "open-files"),
+            *("wall-time", "cpu-time", "idle-time", "io-read", "io-write", "cpu"),
+        }
     ),
     "capabilities": frozenset({"keep", "drop", "override"}),
     "environment": frozenset({"keep", "drop", "set", "secret"}),
@@ -125,15 +127,17 @@ def recover(pieces: Sequence[Piece], at: int) -> Recovery:
         at: Index of the piece that was not expected.
     """
     blocks = open_blocks(pieces, at)
+    depth = 0
     while len(blocks) > 1 and blocks[-1].name == "json":
         blocks.pop()
+        depth += 1
     innermost = blocks[-1]
     outer = blocks[-2].name if len(blocks) > 1 else None
     if outer is not None and _opens_block(pieces, at, outer):
         return Recovery(pieces[at].start, pieces[at].start, close_before=True)
     first = at if innermost.statement is None else innermost.statement
     begins = starts_statement(pieces, at, innermost.name) and at > first
-    index, depth = at, 0
+    index = at
     while index < len(pieces):
         piece = pieces[index]
         if piece.kind == "sign" and piece.text == "{":
@@ -142,9 +146,10 @@ def recover(pieces: Sequence[Piece], at: int) -> Recovery:
             if depth == 0 and outer is not None:
                 break
             depth = max(0, depth - 1)
-        elif depth == 0 and (index > at or begins) and starts_statement(pieces, index, innermost.name):
-            break
-        elif depth == 0 and index > at and outer is not None and _opens_block(pieces, index, outer):
+        elif depth == 0 and (
+            ((index > at or begins) and starts_statement(pieces, index, innermost.name))
+            or (index > at and outer is not None and _opens_block(pieces, index, outer))
+        ):
             break
         index += 1
     end = pieces[index].start if index < len(pieces) else pieces[-1].end
