@@ -17,18 +17,6 @@ pub(super) enum UrlPath {
     Seen(Vec<u8>),
 }
 
-/// Closed downward where the rule is (S8).
-pub(super) fn url_path_matches(glob: &Glob, downward: bool, path: &[u8]) -> bool {
-    let matches = |bytes: &[u8]| NormalPath::parse(bytes).is_ok_and(|path| glob.matches(path));
-    let above = || {
-        let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
-        slashes
-            .map(|(at, _)| if at == 0 { b"/".as_slice() } else { &path[..at] })
-            .any(matches)
-    };
-    matches(path) || (downward && above())
-}
-
 /// The path of a request as rules see it: escapes decoded, without query and one trailing slash (N10).
 pub(super) fn url_path(text: Option<&str>) -> UrlPath {
     let Some(text) = text else { return UrlPath::Unseen };

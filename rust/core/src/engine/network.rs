@@ -1,9 +1,10 @@
 //! Connections and names: N2–N11.
 
-use super::http::{Http, UrlPath, instance, url_path, url_path_matches};
+use super::http::{Http, UrlPath, instance, url_path};
 use super::{Engine, Verdict};
 use crate::glob::Glob;
 use crate::host::{AddressClass, Host, HostPattern, class, embedded, parse_address};
+use crate::path::NormalPath;
 use crate::policy::{HostKind, OpenClass, Protocol, Rule};
 use crate::request::{Decision, Outcome, Request};
 use std::collections::{BTreeSet, HashMap};
@@ -36,12 +37,16 @@ impl Hosts {
         self.methods.extend(rule.methods.iter().cloned());
         if !rule.url_paths.is_empty() {
             // INVARIANT: these parsed, too.
-            let globs = rule
-                .url_paths
-                .iter()
-                .filter_map(|text| Glob::parse(text).ok())
-                .collect();
-            self.url_paths.insert(entry, globs);
+            let globs = rule.url_paths.iter().filter_map(|text| Glob::parse(text).ok());
+            // Closed downward where the rule is (S8).
+            let closed = globs.map(|glob| {
+                if rule.downward {
+                    glob.closed_downward()
+                } else {
+                    glob
+                }
+            });
+            self.url_paths.insert(entry, closed.collect());
         }
         if rule.kind == Some(HostKind::Any) {
             self.any.push(entry);
@@ -105,9 +110,9 @@ impl Hosts {
                 UrlPath::Unseen => rule.effect.allows(),
                 // Whoever serves it may read it as any path.
                 UrlPath::Strange => true,
-                UrlPath::Seen(path) => globs
-                    .iter()
-                    .any(|glob| url_path_matches(glob, rule.downward, path)),
+                UrlPath::Seen(path) => {
+                    NormalPath::parse(path).is_ok_and(|path| globs.iter().any(|glob| glob.matches(path)))
+                }
             })
     }
 }
@@ -298,24 +303,17 @@ impl Engine {
 
     /// Whether an address of this class may be reached by these allows of the name, or by an allow of the address (N7).
     fn admits(&self, of_name: &[u32], of_address: &[u32], address: IpAddr) -> bool {
-        // The address itself; the one embedded in it is asked for by itself.
-        let open = match if embedded(address).is_some() {
-            AddressClass::Public
-        } else {
-            class(address)
-        } {
-            AddressClass::Public => return true,
-            AddressClass::Private => Some(OpenClass::Private),
-            AddressClass::Loopback => Some(OpenClass::Loopback),
-            AddressClass::LinkLocal | AddressClass::Special => None,
-        };
+        let opening = opening(address);
+        if opening == Opening::Free {
+            return true;
+        }
         let allows = |entries: &[u32], condition: &dyn Fn(&Rule) -> bool| {
             entries
                 .iter()
                 .map(|entry| &self.compiled.rules[*entry as usize])
                 .any(|rule| rule.effect.allows() && condition(rule))
         };
-        open.is_some_and(|open| allows(of_name, &|rule| rule.classes.contains(&open)))
+        allows(of_name, &|rule| opening.is_by(rule))
             || allows(of_address, &|rule| rule.kind == Some(HostKind::Net))
     }
 
@@ -343,14 +341,52 @@ fn views(address: IpAddr) -> impl Iterator<Item = IpAddr> {
     std::iter::once(address).chain(embedded(address).map(IpAddr::V4))
 }
 
-/// Port and protocol.
+/// How an address is opened (N7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Opening {
+    /// It needs nothing beyond the rule that matches.
+    Free,
+    /// By `to private` or `to loopback`, or by an allow of its block.
+    Class(OpenClass),
+    /// By an allow of its block only.
+    Block,
+}
+
+impl Opening {
+    /// Whether the rule names the class.
+    pub(super) fn is_by(self, rule: &Rule) -> bool {
+        matches!(self, Self::Class(class) if rule.classes.contains(&class))
+    }
+}
+
+/// What opens an address itself; the one embedded in it is asked for by itself.
+pub(super) fn opening(address: IpAddr) -> Opening {
+    if embedded(address).is_some() {
+        return Opening::Free;
+    }
+    match class(address) {
+        AddressClass::Public => Opening::Free,
+        AddressClass::Private => Opening::Class(OpenClass::Private),
+        AddressClass::Loopback => Opening::Class(OpenClass::Loopback),
+        AddressClass::LinkLocal | AddressClass::Special => Opening::Block,
+    }
+}
+
 fn fits(rule: &Rule, request: &Request<'_>) -> bool {
-    let port = request.port.unwrap_or(0);
-    let in_range = |ports: &Vec<(u16, u16)>| ports.iter().any(|(low, high)| (*low..=*high).contains(&port));
-    let protocol = match rule.protocol {
+    protocol_fits(rule, request) && port_fits(rule, request)
+}
+
+pub(super) fn protocol_fits(rule: &Rule, request: &Request<'_>) -> bool {
+    match rule.protocol {
         None if !rule.effect.allows() => true,
         None | Some(Protocol::Tcp | Protocol::Http) => request.protocol != Protocol::Udp,
         Some(Protocol::Udp) => request.protocol == Protocol::Udp,
-    };
-    protocol && rule.ports.as_ref().is_none_or(in_range)
+    }
+}
+
+/// A request without port fits a rule without ports only.
+pub(super) fn port_fits(rule: &Rule, request: &Request<'_>) -> bool {
+    let port = request.port.unwrap_or(0);
+    let in_range = |ports: &Vec<(u16, u16)>| ports.iter().any(|(low, high)| (*low..=*high).contains(&port));
+    rule.ports.as_ref().is_none_or(in_range)
 }

@@ -69,6 +69,15 @@ impl Glob {
         &self.segments
     }
 
+    /// The pattern that also matches everything below what this one matches (S8).
+    #[must_use]
+    pub fn closed_downward(mut self) -> Self {
+        if self.segments.last() != Some(&Segment::AnyDepth) {
+            self.segments.push(Segment::AnyDepth);
+        }
+        self
+    }
+
     /// Whether the pattern matches exactly this canonical path.
     pub fn matches(&self, path: NormalPath<'_>) -> bool {
         let names: Vec<&[u8]> = path.segments().collect();
@@ -101,18 +110,32 @@ fn literal_path(segments: &[Segment]) -> Option<String> {
     Some(if path.is_empty() { "/".to_owned() } else { path })
 }
 
+/// Cost O(|segments|·|names|): of several `**` only the last one that was met is ever widened, since widening an
+/// earlier one reaches no state that the last one can't.
 fn matches_from(segments: &[Segment], names: &[&[u8]]) -> bool {
-    match segments.split_first() {
-        None => names.is_empty(),
-        Some((Segment::AnyDepth, rest)) => (0..=names.len()).any(|skip| matches_from(rest, &names[skip..])),
-        Some((segment, rest)) => names.split_first().is_some_and(|(name, names)| {
-            let here = match segment {
-                Segment::Literal(bytes) => bytes == name,
-                Segment::Wild(glob) => glob.matches(name),
-                Segment::AnyDepth => true,
-            };
-            here && matches_from(rest, names)
-        }),
+    let (mut at, mut name) = (0, 0);
+    // Where to go on, when nothing fits: behind the last `**`, with one more name inside it.
+    let mut widen: Option<(usize, usize)> = None;
+    loop {
+        let fits = match segments.get(at) {
+            Some(Segment::AnyDepth) => {
+                at += 1;
+                widen = Some((at, name));
+                continue;
+            }
+            None if name == names.len() => return true,
+            None => false,
+            Some(Segment::Literal(bytes)) => names.get(name).is_some_and(|found| bytes == found),
+            Some(Segment::Wild(glob)) => names.get(name).is_some_and(|found| glob.matches(found)),
+        };
+        if fits {
+            (at, name) = (at + 1, name + 1);
+        } else if let Some((behind, inside)) = widen.filter(|(_, inside)| *inside < names.len()) {
+            widen = Some((behind, inside + 1));
+            (at, name) = (behind, inside + 1);
+        } else {
+            return false;
+        }
     }
 }
 
@@ -212,7 +235,46 @@ mod tests {
         }
     }
 
+    /// F3, word for word.
+    fn slow(segments: &[Segment], names: &[&[u8]]) -> bool {
+        match segments.split_first() {
+            None => names.is_empty(),
+            Some((Segment::AnyDepth, rest)) => (0..=names.len()).any(|skip| slow(rest, &names[skip..])),
+            Some((segment, rest)) => names.split_first().is_some_and(|(name, names)| {
+                let here = match segment {
+                    Segment::Literal(bytes) => bytes == name,
+                    Segment::Wild(glob) => glob.matches(name),
+                    Segment::AnyDepth => true,
+                };
+                here && slow(rest, names)
+            }),
+        }
+    }
+
+    #[test]
+    fn many_wildcards_stay_cheap() {
+        let pattern = format!("{}/b", "/**/a*".repeat(40));
+        assert!(!matches(&pattern, &"/a".repeat(2000)));
+    }
+
     proptest! {
+        #[test]
+        fn agrees_with_the_definition(
+            pattern in "(/(\\*\\*|a|b|\\*|a\\*)){1,6}", path in "(/(a|b|ab)){0,8}", closed in any::<bool>(),
+        ) {
+            let path = if path.is_empty() { "/".to_owned() } else { path };
+            let path = NormalPath::parse(path.as_bytes()).unwrap();
+            let names: Vec<&[u8]> = path.segments().collect();
+            let glob = Glob::parse(&pattern).unwrap();
+            let want = if closed {
+                (0..=names.len()).any(|length| slow(glob.segments(), &names[..length]))
+            } else {
+                slow(glob.segments(), &names)
+            };
+            let glob = if closed { glob.closed_downward() } else { glob };
+            prop_assert_eq!(glob.matches(path), want);
+        }
+
         #[test]
         fn an_escaped_path_matches_itself_alone(path in "(/[a*?\\[\\]{}\\\\.]{1,4}){1,3}", other in "(/[a*.]{1,3}){1,3}") {
             prop_assume!(NormalPath::parse(path.as_bytes()).is_ok() && NormalPath::parse(other.as_bytes()).is_ok());

@@ -71,10 +71,11 @@ impl TextGlob {
     /// Whether the whole text matches. Simulates the pattern's states: cost O(|text|·|pattern|).
     pub fn matches(&self, text: &str) -> bool {
         let mut states = vec![false; self.parts.len() + 1];
+        let mut next = states.clone();
         states[0] = true;
         self.close(&mut states);
         for byte in text.bytes() {
-            let mut next = vec![false; states.len()];
+            next.fill(false);
             for (at, part) in self.parts.iter().enumerate().filter(|(at, _)| states[*at]) {
                 match part {
                     Part::Byte(expected) if *expected == byte => next[at + 1] = true,
@@ -84,7 +85,7 @@ impl TextGlob {
                 }
             }
             self.close(&mut next);
-            states = next;
+            std::mem::swap(&mut states, &mut next);
         }
         states[self.parts.len()]
     }

@@ -61,7 +61,8 @@ pub enum Each {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "TestForm")]
 pub enum Test {
-    Path { pattern: Glob, downward: bool },
+    /// The pattern is closed downward where that tightens.
+    Path(Glob),
     Host(HostPattern),
     Text(TextGlob),
     Compare(Compare, Scalar),
@@ -198,7 +199,7 @@ fn over_leaves(arguments: &Json, each: Option<Each>, test: &Test) -> Truth {
             .any(|start| text.starts_with(start))
     };
     let tested = leaves.into_iter().filter(|leaf| match (test, leaf) {
-        (Test::Path { .. }, Json::String(start)) => pathlike(start),
+        (Test::Path(_), Json::String(start)) => pathlike(start),
         _ => true,
     });
     combine(each.unwrap_or(Each::Some), tested.map(|leaf| test.decide(leaf)))
@@ -218,7 +219,9 @@ impl Test {
         match (self, value) {
             (Self::Exists, _) => Truth::True,
             (Self::Is(json_type), value) => (type_of(value) == *json_type).into(),
-            (Self::Path { pattern, downward }, Json::String(text)) => path_matches(pattern, *downward, text),
+            (Self::Path(pattern), Json::String(text)) => {
+                NormalPath::parse(text.as_bytes()).map_or(Truth::Unknown, |path| pattern.matches(path).into())
+            }
             (Self::Host(pattern), Json::String(text)) => {
                 host_of(text).map_or(Truth::Unknown, |host| pattern.matches(&host, false).into())
             }
@@ -276,23 +279,6 @@ fn compare(cmp: Compare, value: &Json, expected: &Json) -> Truth {
         }
         _ => Truth::Unknown,
     }
-}
-
-fn path_matches(glob: &Glob, downward: bool, text: &str) -> Truth {
-    let Ok(path) = NormalPath::parse(text.as_bytes()) else {
-        return Truth::Unknown;
-    };
-    if glob.matches(path) {
-        return Truth::True;
-    }
-    let above = text
-        .match_indices('/')
-        .map(|(at, _)| if at == 0 { "/" } else { &text[..at] });
-    let covered = downward
-        && above
-            .into_iter()
-            .any(|at| NormalPath::parse(at.as_bytes()).is_ok_and(|path| glob.matches(path)));
-    covered.into()
 }
 
 /// The host itself, or the host of an absolute URL (RFC 3986 §3.2); `None` for what readers could take for different
@@ -403,7 +389,7 @@ impl TryFrom<TestForm> for Test {
             form.json_type,
         ) {
             (("path", Some(pattern), None), Some(downward), None, None, None, None) => Glob::parse(&pattern)
-                .map(|pattern| Self::Path { pattern, downward })
+                .map(|glob| Self::Path(if downward { glob.closed_downward() } else { glob }))
                 .map_err(|error| error.to_string()),
             (("host", Some(pattern), None), None, None, None, None, None) => HostPattern::parse(&pattern)
                 .map(Self::Host)
