@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from replicante import _core
+from replicante._core import normalize_path
 from replicante.errors import PathError
 
 from . import ast
@@ -38,7 +38,7 @@ def value_problem(name: str, value: str) -> str | None:
     """Tells what is wrong with the value of a variable, or None (T6)."""
     if name in PATH_VARIABLES:
         try:
-            _core.normalize_path(value)
+            normalize_path(value)
         except PathError as error:
             return f"is no absolute canonical path: {error}"
         return None
@@ -65,8 +65,8 @@ class Binder:
     findings: Findings
     is_symbolic: bool = False
     """Whether each variable stands for itself: the text is then equal in every run."""
-    mentioned: set[str] = field(default_factory=set)
-    _usable: dict[str, str] = field(default_factory=dict)
+    mentioned: set[str] = field(default_factory=set[str])
+    _usable: dict[str, str] = field(default_factory=dict[str, str])
 
     def pattern(self, literal: ast.StringLiteral, place: Place) -> Both[str]:
         """Gives a string in pattern form: wildcards as they are, their literal characters with a backslash."""

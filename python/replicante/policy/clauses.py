@@ -34,7 +34,7 @@ class Clauses:
 
     label: ast.Word | None = None
     because: str | None = None
-    flags: set[str] = field(default_factory=set)
+    flags: set[str] = field(default_factory=set[str])
     """`exactly`, `hidden`, `existing`, `unless-inert`, `inspect`, `publish`."""
     ports: tuple[tuple[int, int], ...] | None = None
     protocol: Protocol | None = None
@@ -119,7 +119,7 @@ class Reading:
     findings: Findings
     host_sets: Mapping[str, tuple[str, ...]]
     own: OwnStatements
-    labels: set[str] = field(default_factory=set)
+    labels: set[str] = field(default_factory=set[str])
 
     def rule_id(self, label: ast.Word | None, action: str, text: str) -> str:
         """Gives a rule its id: its label, or its action and the digest of its canonical text (T9)."""

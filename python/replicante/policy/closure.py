@@ -13,9 +13,8 @@ from .files import OversizedFile, UnreadableFile, read_policy_file
 from .findings import Findings
 from .inherit import Lineage
 from .model import ReadFile
-from .parse import parse
+from .parse import decode, parse
 from .shipped import BUILT_IN, shipped_names, shipped_path
-from .text_of_file import source_of_bytes
 
 MAX_DEPTH = 16
 """Imports and parents go at most this deep (T7)."""
@@ -49,11 +48,11 @@ class PolicyNode:
 class Closure:
     """Every policy that can be named from one file, and what was read to know them."""
 
-    policies: dict[str, PolicyNode] = field(default_factory=dict)
-    main: list[str] = field(default_factory=list)
+    policies: dict[str, PolicyNode] = field(default_factory=dict[str, PolicyNode])
+    main: list[str] = field(default_factory=list[str])
     """The policies of the file that was asked for, in its order."""
-    files: list[ReadFile] = field(default_factory=list)
-    diagnostics: list[Diagnostic] = field(default_factory=list)
+    files: list[ReadFile] = field(default_factory=list[ReadFile])
+    diagnostics: list[Diagnostic] = field(default_factory=list[Diagnostic])
 
     def lineage(self) -> Lineage:
         """Gives the inheritance relation; parents that are not there or close a cycle are left out."""
@@ -179,7 +178,7 @@ class Reader:
             findings.error("P021", span, f"the imported file {error.why}", rule="T7")
             return None
         self.note_file(path, content)
-        source, diagnostics = source_of_bytes(content, str(path))
+        source, diagnostics = decode(content, str(path))
         self.closure.diagnostics.extend(diagnostics)
         return source
 
@@ -193,7 +192,7 @@ class Reader:
                 continue
             content = read_policy_file(path).content
             self.note_file(path, content)
-            source, diagnostics = source_of_bytes(content, path.name)
+            source, diagnostics = decode(content, path.name)
             self.closure.diagnostics.extend(diagnostics)
             if source is None:
                 continue

@@ -15,7 +15,7 @@ class Findings:
     source: Source
     heading: Span
     """The policy's name, where a finding about the policy as a whole stands."""
-    all: list[Diagnostic] = field(default_factory=list)
+    all: list[Diagnostic] = field(default_factory=list[Diagnostic])
 
     def error(
         self,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from replicante import _core
+from replicante._core import public_suffix_date
 from replicante.errors import PolicyError
 
 from .assemble import Ancestry, BoundValues, assemble, source_map
@@ -20,6 +20,7 @@ from .findings import Findings
 from .hostsets import effective_host_sets
 from .inherit import Lineage
 from .model import Policy, SourceRef, Surroundings, identity_document
+from .parse import decode
 from .read_policy import read_policy
 from .shipped import shipped_path
 from .statements import OwnStatements
@@ -150,7 +151,7 @@ def _read_main(path: Path, reader: Reader, *, filename: str) -> Source:
     except UnreadableFile as error:
         raise _whole_file("P021", filename, f"the file {error.why}") from error
     reader.note_file(path.absolute(), content)
-    source, diagnostics = source_of_bytes(content, filename)
+    source, diagnostics = decode(content, filename)
     if source is None:
         raise _refuse(diagnostics)
     reader.closure.diagnostics.extend(diagnostics)
@@ -192,7 +193,7 @@ def _finish(
 ) -> Policy:
     if any(one.is_error and one.code in ("P020", "P022") for one in closure.diagnostics) or not closure.main:
         raise _refuse(closure.diagnostics)
-    values = BoundValues(variables or {}, effective_host_sets(host_sets), _core.public_suffix_date())
+    values = BoundValues(variables or {}, effective_host_sets(host_sets), public_suffix_date())
     loaded = _Loaded(closure, closure.lineage(), values, {}, {})
     _check(loaded)
     if any(one.is_error for one in loaded.diagnostics()):
@@ -212,6 +213,8 @@ def _finish(
 def _check(loaded: _Loaded) -> None:
     """Reads and checks the policies of the main file and their ancestors, ancestors first."""
     names = dict.fromkeys(each for main in loaded.closure.main for each in loaded.lineage.ancestry(main))
+    # What could not be parsed may be just what a rule lifts: nothing is said about inheritance then.
+    is_whole = not any(one.is_error for one in loaded.closure.diagnostics)
     for name in names:
         node = loaded.node(name)
         findings = loaded.findings[name] = Findings(node.source, node.heading)
@@ -220,9 +223,9 @@ def _check(loaded: _Loaded) -> None:
         )
         ancestry = loaded.ancestry(name)
         resolve_rule_limits(ancestry, findings)
-        if not any(one.is_error for each in ancestry.own for one in loaded.findings[each].all):
-            if name in loaded.closure.main or not node.shipped:
-                check_inheritance(ancestry, findings)
+        is_sound = not any(one.is_error for each in ancestry.own for one in loaded.findings[each].all)
+        if is_whole and is_sound and (name in loaded.closure.main or not node.shipped):
+            check_inheritance(ancestry, findings)
 
 
 def _target(loaded: _Loaded, name: str | None) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
-
 from . import ast
 from .bind import Binder, Place
 from .checks.names import STAND_INS, did_you_mean
@@ -107,7 +105,7 @@ def _read_rule_block(block: ast.RuleBlock, reading: Reading) -> None:
             case ast.Rule():
                 read_rule(item, reading)
             case ast.BlockLimit():
-                stated = reading.own.block_limits.setdefault(cast("Block", block.kind), [])
+                stated = reading.own.block_limits.setdefault(block.kind, [])
                 for limit in read_limits(item.limits):
                     stated.append(Stated(reading.policy, limit, item.is_override, item.span))
             case ast.LimitsOf():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from replicante.errors import PolicyError
 
@@ -36,7 +36,7 @@ class Question:
     path: str | None = None
     resolves: tuple[str, ...] | None = None
     cname: tuple[str, ...] = ()
-    arguments: dict[str, Argument] = field(default_factory=dict)
+    arguments: dict[str, Argument] = field(default_factory=dict[str, Argument])
     made: bool = False
 
 
@@ -63,7 +63,7 @@ def parse_question(request: str, variables: Mapping[str, str] | None = None) -> 
     from .parse import parse_request
 
     source = Source(request, "<request>")
-    tree, diagnostics = parse_request(source)
+    tree, diagnostics = parse_request(request, source.filename)
     findings = Findings(source, source.span(0, len(request)))
     question = None if tree is None else read_request(tree, Binder(variables or {}, findings))
     found = in_order([*diagnostics, *findings.all])
@@ -219,7 +219,7 @@ def _json_text(value: Argument) -> str:
     if isinstance(value, str):
         return _quoted(value)
     if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "null"}[cast("bool | None", value)]
+        return {True: "true", False: "false", None: "null"}[value]
     return format(value, "f") if isinstance(value, Decimal) else str(value)
 
 

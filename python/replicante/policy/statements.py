@@ -111,28 +111,28 @@ class OwnStatements:
 
     policy: str
     description: str | None = None
-    rules: list[RuleStatement] = field(default_factory=list)
-    syscalls: list[SyscallStatement] = field(default_factory=list)
-    block_limits: dict[Block, list[Stated[Limit]]] = field(default_factory=dict)
-    rule_limits: list[RuleLimits] = field(default_factory=list)
-    resources: dict[str, Stated[int | ByteRate]] = field(default_factory=dict)
+    rules: list[RuleStatement] = field(default_factory=list[RuleStatement])
+    syscalls: list[SyscallStatement] = field(default_factory=list[SyscallStatement])
+    block_limits: dict[Block, list[Stated[Limit]]] = field(default_factory=dict[Block, list[Stated[Limit]]])
+    rule_limits: list[RuleLimits] = field(default_factory=list[RuleLimits])
+    resources: dict[str, Stated[int | ByteRate]] = field(default_factory=dict[str, Stated[int | ByteRate]])
     home: Stated[HomeKind] | None = None
     workspace: Stated[WorkspaceKind] | None = None
-    accept: list[str] = field(default_factory=list)
-    capabilities_keep: list[EnvironmentName] = field(default_factory=list)
-    capabilities_drop: list[EnvironmentName] = field(default_factory=list)
-    environment_keep: list[EnvironmentName] = field(default_factory=list)
-    environment_drop: list[EnvironmentName] = field(default_factory=list)
-    environment_set: list[SetVariable] = field(default_factory=list)
-    secrets: list[tuple[Both[Secret], Span]] = field(default_factory=list)
-    alerts: list[tuple[Both[Alert], Span]] = field(default_factory=list)
-    tripwires: list[tuple[Both[Tripwire], Span]] = field(default_factory=list)
-    pins: list[Both[Pin]] = field(default_factory=list)
-    tests: list[Both[Test]] = field(default_factory=list)
-    test_runs: list[TestRun] = field(default_factory=list)
-    sources: dict[str, SourceRef] = field(default_factory=dict)
+    accept: list[str] = field(default_factory=list[str])
+    capabilities_keep: list[EnvironmentName] = field(default_factory=list[EnvironmentName])
+    capabilities_drop: list[EnvironmentName] = field(default_factory=list[EnvironmentName])
+    environment_keep: list[EnvironmentName] = field(default_factory=list[EnvironmentName])
+    environment_drop: list[EnvironmentName] = field(default_factory=list[EnvironmentName])
+    environment_set: list[SetVariable] = field(default_factory=list[SetVariable])
+    secrets: list[tuple[Both[Secret], Span]] = field(default_factory=list[tuple[Both[Secret], Span]])
+    alerts: list[tuple[Both[Alert], Span]] = field(default_factory=list[tuple[Both[Alert], Span]])
+    tripwires: list[tuple[Both[Tripwire], Span]] = field(default_factory=list[tuple[Both[Tripwire], Span]])
+    pins: list[Both[Pin]] = field(default_factory=list[Both[Pin]])
+    tests: list[Both[Test]] = field(default_factory=list[Both[Test]])
+    test_runs: list[TestRun] = field(default_factory=list[TestRun])
+    sources: dict[str, SourceRef] = field(default_factory=dict[str, SourceRef])
     """Positions of everything that has a rule id."""
-    variables: set[str] = field(default_factory=set)
+    variables: set[str] = field(default_factory=set[str])
     """The variables that the policy mentions."""
-    host_sets: set[str] = field(default_factory=set)
+    host_sets: set[str] = field(default_factory=set[str])
     """The host sets that the policy mentions."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from replicante import _core
+from replicante._core import syscall_groups, syscall_names
 
 STANDARD = "@standard"
 """What holds if no policy of the ancestry allows a system call."""
@@ -16,13 +16,13 @@ FLOOR = ("@module", "@raw-io", "@reboot", "@swap")
 @cache
 def groups() -> dict[str, tuple[str, ...]]:
     """Gives the closed set of groups: name with `@`, then its calls, sorted."""
-    return {name: tuple(sorted(calls)) for name, calls in _core.syscall_groups().items()}
+    return {name: tuple(sorted(calls)) for name, calls in syscall_groups().items()}
 
 
 @cache
 def names() -> frozenset[str]:
     """Gives every call name of every architecture that runs agents."""
-    return frozenset(_core.syscall_names())
+    return frozenset(syscall_names())
 
 
 def expand(word: str) -> tuple[str, ...] | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from replicante import _core
+from replicante._core import HostPattern
 
 from ..assemble import HOME_ORDER, Ancestry
 from ..environment import live_sets
@@ -153,7 +153,7 @@ def _check_secrets(ancestry: Ancestry, own: OwnStatements, findings: Findings) -
 
 
 def _covers_host(pattern: str, host: str) -> bool:
-    return pattern == host or ("*" not in host and _core.HostPattern(pattern).matches(host))
+    return pattern == host or ("*" not in host and HostPattern(pattern).matches(host))
 
 
 def _check_home(ancestry: Ancestry, own: OwnStatements, findings: Findings) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 
-from replicante import _core
+from replicante._core import check_path_pattern, is_public_suffix, normalize_host, parse_cidr
 from replicante.errors import HostError, PatternError
 
 from ..diagnostics import Edit, Span
@@ -34,7 +34,7 @@ class HostPattern:
 def check_path(pattern: str, span: Span, findings: Findings) -> bool:
     """Checks a bound path pattern (F3); tells whether it is valid."""
     try:
-        _core.check_path_pattern(pattern)
+        check_path_pattern(pattern)
     except PatternError as error:
         code = error.code or "P031"
         findings.error(
@@ -99,7 +99,7 @@ def _is_numeric(text: str) -> bool:
 
 def _check_address(text: str, span: Span, findings: Findings) -> HostPattern | None:
     try:
-        return HostPattern("net", _core.parse_cidr(text))
+        return HostPattern("net", parse_cidr(text))
     except (HostError, PatternError) as error:
         findings.error(
             "P038",
@@ -136,11 +136,11 @@ def _check_name(text: str, span: Span, findings: Findings, *, grants: bool) -> H
         findings.error("P035", span, "`*` stands for a whole label and only as the first one", rule="N2")
         return None
     try:
-        name = _core.normalize_host(rest)
+        name = normalize_host(rest)
     except HostError as error:
         findings.error("P037", span, f"`{rest}` is no host name: {error}", rule="N4")
         return None
-    if stars and grants and _core.is_public_suffix(name):
+    if stars and grants and is_public_suffix(name):
         findings.error(
             "P036",
             span,
