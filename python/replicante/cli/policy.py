@@ -11,7 +11,6 @@ _COMMANDS = (
     "policy_show",
     "policy_explain",
     "policy_test",
-    "policy_fmt",
     "policy_trust",
     "why_denied",
 )
