@@ -3,7 +3,8 @@
 use crate::error::{During, StepError};
 use rustix::thread::{
     CapabilitiesSecureBits, CapabilitySet, CapabilitySets, capabilities, capability_is_in_bounding_set,
-    clear_ambient_capability_set, remove_capability_from_bounding_set, set_capabilities, set_capabilities_secure_bits,
+    clear_ambient_capability_set, remove_capability_from_bounding_set, set_capabilities,
+    set_capabilities_secure_bits,
 };
 
 /// The capability of a policy's name (`NET_BIND_SERVICE`), or `None` if there is none such.
@@ -20,7 +21,8 @@ pub fn restrict(keep: CapabilitySet) -> Result<(), StepError> {
         let capability = CapabilitySet::from_bits_retain(1 << number);
         match capability_is_in_bounding_set(capability) {
             Ok(true) if !keep.contains(capability) => {
-                remove_capability_from_bounding_set(capability).during("drop a capability", &number.to_string())?;
+                remove_capability_from_bounding_set(capability)
+                    .during("drop a capability", &number.to_string())?;
             }
             Ok(_) => {}
             // Above the last capability of this kernel.
@@ -34,7 +36,11 @@ pub fn restrict(keep: CapabilitySet) -> Result<(), StepError> {
         | CapabilitiesSecureBits::NO_SETUID_FIXUP_LOCKED
         | CapabilitiesSecureBits::KEEP_CAPS_LOCKED;
     set_capabilities_secure_bits(bits).during("lock capabilities", "securebits")?;
-    let sets = CapabilitySets { effective: keep, permitted: keep, inheritable: keep };
+    let sets = CapabilitySets {
+        effective: keep,
+        permitted: keep,
+        inheritable: keep,
+    };
     set_capabilities(None, sets).during("drop capabilities", "all")?;
     if !keep.is_empty() {
         for capability in keep.iter() {
@@ -59,7 +65,11 @@ fn verify(keep: CapabilitySet) -> Result<(), StepError> {
         ("bounding", bounding),
     ] {
         if set.bits() & !keep.bits() != 0 {
-            return Err(StepError::because("read capabilities back", name, format!("still holds {:#x}", set.bits())));
+            return Err(StepError::because(
+                "read capabilities back",
+                name,
+                format!("still holds {:#x}", set.bits()),
+            ));
         }
     }
     Ok(())

@@ -19,11 +19,21 @@ pub struct StepError {
 
 impl StepError {
     pub fn new(step: &str, object: impl Into<String>, errno: Errno) -> Self {
-        Self { step: step.into(), object: object.into(), why: errno.to_string(), errno: errno.raw_os_error() }
+        Self {
+            step: step.into(),
+            object: object.into(),
+            why: errno.to_string(),
+            errno: errno.raw_os_error(),
+        }
     }
 
     pub fn because(step: &str, object: impl Into<String>, why: impl Into<String>) -> Self {
-        Self { step: step.into(), object: object.into(), why: why.into(), errno: 0 }
+        Self {
+            step: step.into(),
+            object: object.into(),
+            why: why.into(),
+            errno: 0,
+        }
     }
 }
 

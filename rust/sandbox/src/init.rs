@@ -17,11 +17,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 const SIGCHLD: i32 = 17;
 
 /// Runs the sandbox's first process to its end.
-pub fn run(spec: &Spec, channel: OwnedFd, opened: Opened) -> ! {
-    match set_up(spec, &channel, opened) {
-        Ok(agent) => watch(&agent, &channel),
+pub fn run(spec: &Spec, channel: &OwnedFd, opened: Opened) -> ! {
+    match set_up(spec, channel, opened) {
+        Ok(agent) => watch(&agent, channel),
         Err(error) => {
-            fail(&channel, &error);
+            fail(channel, &error);
             sys::leave(125)
         }
     }
@@ -54,12 +54,22 @@ fn set_up(spec: &Spec, channel: &OwnedFd, opened: Opened) -> Result<Agent, StepE
         sys::send_with_fds(channel, &[tag::FUSE], &[device, proc]).during("serve the masks", "/dev/fuse")?;
         expect(channel, tag::SERVED)
     };
-    let fuse = fuse.map(|device| view::Fuse { device, start: &mut start, uid: spec.user.uid, gid: spec.user.gid });
+    let fuse = fuse.map(|device| view::Fuse {
+        device,
+        start: &mut start,
+        uid: spec.user.uid,
+        gid: spec.user.gid,
+    });
     let built = view::build(&spec.view, trees, fuse)?;
     bounds.close()?;
-    let pair = if spec.terminal { Some(terminal::open_pair()?) } else { None };
+    let pair = if spec.terminal {
+        Some(terminal::open_pair()?)
+    } else {
+        None
+    };
     if let Some((master, _)) = &pair {
-        sys::send_with_fds(channel, &[tag::TERMINAL], &[master.as_fd()]).during("hand the terminal out", "master")?;
+        sys::send_with_fds(channel, &[tag::TERMINAL], &[master.as_fd()])
+            .during("hand the terminal out", "master")?;
     }
     let slave = pair.map(|(_, slave)| slave);
     let (waiting, gate) =
@@ -67,7 +77,11 @@ fn set_up(spec: &Spec, channel: &OwnedFd, opened: Opened) -> Result<Agent, StepE
     match sys::fork().during("start the agent", "fork")? {
         Cloned::Child => {
             drop(gate);
-            let ends = Ends { channel, slave, waiting };
+            let ends = Ends {
+                channel,
+                slave,
+                waiting,
+            };
             let error = agent(spec, ends, built.gone);
             fail(channel, &error);
             sys::leave(125)
@@ -81,14 +95,18 @@ fn set_up(spec: &Spec, channel: &OwnedFd, opened: Opened) -> Result<Agent, StepE
 
 /// The user of the sandbox, keeping the namespace's capabilities for the mounts to come.
 fn become_user(spec: &Spec) -> Result<(), StepError> {
-    let (uid, gid) = (rustix::process::Uid::from_raw(spec.user.uid), rustix::process::Gid::from_raw(spec.user.gid));
+    let (uid, gid) = (
+        rustix::process::Uid::from_raw(spec.user.uid),
+        rustix::process::Gid::from_raw(spec.user.gid),
+    );
     rustix::thread::set_thread_res_gid(gid, gid, gid).during("become the agent's user", "gid")?;
     rustix::thread::set_thread_res_uid(uid, uid, uid).during("become the agent's user", "uid")
 }
 
 fn open_fuse() -> Result<OwnedFd, StepError> {
     // KERNEL: opened in the new user namespace, else the mount is refused (EINVAL).
-    openat(CWD, "/dev/fuse", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).during("serve the masks", "/dev/fuse")
+    openat(CWD, "/dev/fuse", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+        .during("serve the masks", "/dev/fuse")
 }
 
 /// Becomes the agent; returns only the error.
@@ -109,7 +127,11 @@ struct Ends<'a> {
 }
 
 fn confine(spec: &Spec, ends: Ends<'_>, gone: Vec<String>) -> Result<Never, StepError> {
-    let Ends { channel, slave, waiting } = ends;
+    let Ends {
+        channel,
+        slave,
+        waiting,
+    } = ends;
     rustix::process::setsid().during("start a session", "agent")?;
     if let Some(slave) = slave {
         terminal::adopt(&slave)?;
@@ -128,14 +150,22 @@ fn confine(spec: &Spec, ends: Ends<'_>, gone: Vec<String>) -> Result<Never, Step
     rustix::thread::set_no_new_privs(true).during("forbid new privileges", "agent")?;
     let enforced = landlock::restrict(&spec.landlock)?;
     if enforced == landlock::Enforced::Not && !spec.accept_no_landlock {
-        return Err(StepError::because("restrict by Landlock", "kernel", "this kernel has no Landlock; boot with lsm=landlock or let the policy say `accept weaker landlock`"));
+        return Err(StepError::because(
+            "restrict by Landlock",
+            "kernel",
+            "this kernel has no Landlock; boot with lsm=landlock or let the policy say `accept weaker landlock`",
+        ));
     }
     let argv = strings(&spec.argv)?;
     let env = strings(&spec.env)?;
     let program = program(spec)?;
-    let facts = Facts { landlock: format!("{enforced:?}").to_lowercase(), gone };
+    let facts = Facts {
+        landlock: format!("{enforced:?}").to_lowercase(),
+        gone,
+    };
     let listener = sys::install_filter(&spec.filter).during("install the filter", "seccomp")?;
-    sys::send_with_fds(channel, &[tag::LISTENER], &[listener.as_fd()]).during("hand the filter out", "listener")?;
+    sys::send_with_fds(channel, &[tag::LISTENER], &[listener.as_fd()])
+        .during("hand the filter out", "listener")?;
     drop(listener);
     send_json(channel, tag::READY, &facts)?;
     let mut go = [0u8; 1];
@@ -146,7 +176,10 @@ fn confine(spec: &Spec, ends: Ends<'_>, gone: Vec<String>) -> Result<Never, Step
     for path in &program {
         last = sys::exec(path, &argv, &env);
         // As execvp(3): a directory that lacks the program or may not be looked into is passed over.
-        if last != rustix::io::Errno::NOENT && last != rustix::io::Errno::NOTDIR && last != rustix::io::Errno::ACCESS {
+        if last != rustix::io::Errno::NOENT
+            && last != rustix::io::Errno::NOTDIR
+            && last != rustix::io::Errno::ACCESS
+        {
             break;
         }
         if last == rustix::io::Errno::ACCESS && rustix::fs::lstat(path.as_c_str()).is_ok() {
@@ -157,7 +190,11 @@ fn confine(spec: &Spec, ends: Ends<'_>, gone: Vec<String>) -> Result<Never, Step
     bytes.extend(last.raw_os_error().to_ne_bytes());
     // The shim may be gone; this process ends either way.
     let _ = sys::send_with_fds(channel, &bytes, &[]);
-    sys::leave(if last == rustix::io::Errno::NOENT { 127 } else { 126 })
+    sys::leave(if last == rustix::io::Errno::NOENT {
+        127
+    } else {
+        126
+    })
 }
 
 /// The places where the program may stand: as given, or along the sandbox's own PATH.
@@ -166,27 +203,40 @@ fn program(spec: &Spec) -> Result<Vec<CString>, StepError> {
     if name.contains('/') {
         return strings(&[name.to_owned()]);
     }
-    let path = spec.env.iter().find_map(|entry| entry.strip_prefix("PATH=")).unwrap_or("/usr/bin:/bin");
-    let places: Vec<String> =
-        path.split(':').filter(|directory| directory.starts_with('/')).map(|directory| view::join(directory, name)).collect();
+    let path = spec
+        .env
+        .iter()
+        .find_map(|entry| entry.strip_prefix("PATH="))
+        .unwrap_or("/usr/bin:/bin");
+    let places: Vec<String> = path
+        .split(':')
+        .filter(|directory| directory.starts_with('/'))
+        .map(|directory| view::join(directory, name))
+        .collect();
     strings(&places)
 }
 
 fn strings(list: &[String]) -> Result<Vec<CString>, StepError> {
     list.iter()
         .map(|item| {
-            CString::new(item.as_str()).map_err(|_| StepError::because("start the agent", "arguments", "a NUL byte"))
+            CString::new(item.as_str())
+                .map_err(|_| StepError::because("start the agent", "arguments", "a NUL byte"))
         })
         .collect()
 }
 
 /// Reaps until the agent ends, passes signals on, and dies with the shim.
 fn watch(agent: &Agent, channel: &OwnedFd) -> ! {
-    let Ok(signals) = sys::signal_fd(&[SIGCHLD]) else { sys::leave(125) };
+    let Ok(signals) = sys::signal_fd(&[SIGCHLD]) else {
+        sys::leave(125)
+    };
     // It may have ended before its signal was awaited.
     reap_all(agent, channel);
     loop {
-        let mut ready = [PollFd::new(&signals, PollFlags::IN), PollFd::new(channel, PollFlags::IN)];
+        let mut ready = [
+            PollFd::new(&signals, PollFlags::IN),
+            PollFd::new(channel, PollFlags::IN),
+        ];
         if let Err(error) = poll(&mut ready, None)
             && error != rustix::io::Errno::INTR
         {
@@ -223,7 +273,11 @@ fn pass_on(agent: &Agent, bytes: &[u8]) {
             let _ = rustix::io::write(&agent.gate, &[tag::GO]);
         }
         [tag::FORWARD, number @ ..] => {
-            let signal = number.try_into().ok().map(i32::from_ne_bytes).and_then(Signal::from_named_raw);
+            let signal = number
+                .try_into()
+                .ok()
+                .map(i32::from_ne_bytes)
+                .and_then(Signal::from_named_raw);
             if let Some(signal) = signal {
                 // The agent may have ended meanwhile.
                 let _ = rustix::process::kill_process_group(agent.pid, signal);
@@ -257,7 +311,8 @@ fn expect(channel: &OwnedFd, kind: u8) -> Result<(), StepError> {
 
 fn send_json(channel: &OwnedFd, kind: u8, body: &impl serde::Serialize) -> Result<(), StepError> {
     let mut bytes = vec![kind];
-    let json = serde_json::to_vec(body).map_err(|error| StepError::because("tell the shim", "facts", error.to_string()))?;
+    let json = serde_json::to_vec(body)
+        .map_err(|error| StepError::because("tell the shim", "facts", error.to_string()))?;
     bytes.extend(json);
     sys::send_with_fds(channel, &bytes, &[]).during("tell the shim", "channel")
 }
@@ -266,4 +321,3 @@ fn fail(channel: &OwnedFd, error: &StepError) {
     // When the shim is gone there is nobody to tell.
     let _ = send_json(channel, tag::FAILED, error);
 }
-

@@ -3,8 +3,8 @@
 use crate::error::StepError;
 use crate::view::{Node, Rights, View};
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, NetPort, PathBeneath, PathFd, Ruleset,
-    RulesetAttr, RulesetCreatedAttr, RulesetStatus, Scope,
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, NetPort, PathBeneath, PathFd,
+    Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus, Scope,
 };
 use serde::Serialize;
 
@@ -33,14 +33,24 @@ pub enum Enforced {
 
 /// The plan that follows from a view.
 pub fn plan(view: &View, listen: Option<Vec<u16>>) -> Plan {
-    let mut plan = Plan { listen, ..Plan::default() };
+    let mut plan = Plan {
+        listen,
+        ..Plan::default()
+    };
     let everything = Rights::READ.with(Rights::CHANGES);
     for item in &view.items {
         let path = item.path.clone();
         match &item.node {
             Node::Bind { rights, .. } => plan.paths.push((path, *rights)),
             Node::Tmpfs { exec, .. } => {
-                plan.paths.push((path, if *exec { everything.with(Rights::EXECUTE) } else { everything }));
+                plan.paths.push((
+                    path,
+                    if *exec {
+                        everything.with(Rights::EXECUTE)
+                    } else {
+                        everything
+                    },
+                ));
             }
             Node::Proc => plan.paths.push((path, Rights::READ.with(Rights::WRITE))),
             Node::Devices => {
@@ -60,14 +70,18 @@ pub fn plan(view: &View, listen: Option<Vec<u16>>) -> Plan {
 /// # Errors
 /// When the kernel refuses the ruleset. Whether it enforces all of it is the result's to say, not an error.
 pub fn restrict(plan: &Plan) -> Result<Enforced, StepError> {
-    let failed = |error: &dyn std::fmt::Display| StepError::because("restrict by Landlock", "ruleset", error.to_string());
+    let failed = |error: &dyn std::fmt::Display| {
+        StepError::because("restrict by Landlock", "ruleset", error.to_string())
+    };
     let mut ruleset = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(NEWEST))
         .and_then(|rules| rules.scope(Scope::from_all(NEWEST)))
         .map_err(|error| failed(&error))?;
     if plan.listen.is_some() {
-        ruleset = ruleset.handle_access(AccessNet::BindTcp).map_err(|error| failed(&error))?;
+        ruleset = ruleset
+            .handle_access(AccessNet::BindTcp)
+            .map_err(|error| failed(&error))?;
     }
     let mut created = ruleset.create().map_err(|error| failed(&error))?;
     for (path, rights) in &plan.paths {
@@ -77,7 +91,9 @@ pub fn restrict(plan: &Plan) -> Result<Enforced, StepError> {
         created = allow(created, path, AccessFs::IoctlDev.into()).map_err(|error| failed(&error))?;
     }
     for port in plan.listen.iter().flatten() {
-        created = created.add_rule(NetPort::new(*port, AccessNet::BindTcp)).map_err(|error| failed(&error))?;
+        created = created
+            .add_rule(NetPort::new(*port, AccessNet::BindTcp))
+            .map_err(|error| failed(&error))?;
     }
     let status = created.restrict_self().map_err(|error| failed(&error))?;
     Ok(match status.ruleset {
@@ -92,10 +108,17 @@ fn allow(
     path: &str,
     access: BitFlags<AccessFs>,
 ) -> Result<landlock::RulesetCreated, landlock::RulesetError> {
-    let Ok(fd) = PathFd::new(path) else { return Ok(rules) };
-    let file = rustix::fs::fstat(&fd)
-        .is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode) != rustix::fs::FileType::Directory);
-    let access = if file { access & AccessFs::from_file(NEWEST) } else { access };
+    let Ok(fd) = PathFd::new(path) else {
+        return Ok(rules);
+    };
+    let file = rustix::fs::fstat(&fd).is_ok_and(|stat| {
+        rustix::fs::FileType::from_raw_mode(stat.st_mode) != rustix::fs::FileType::Directory
+    });
+    let access = if file {
+        access & AccessFs::from_file(NEWEST)
+    } else {
+        access
+    };
     if access.is_empty() {
         return Ok(rules);
     }
@@ -114,7 +137,11 @@ fn access(rights: Rights) -> BitFlags<AccessFs> {
         access |= AccessFs::WriteFile | AccessFs::Truncate;
     }
     if rights.has(Rights::CREATE) {
-        access |= AccessFs::MakeReg | AccessFs::MakeDir | AccessFs::MakeSym | AccessFs::MakeFifo | AccessFs::MakeSock;
+        access |= AccessFs::MakeReg
+            | AccessFs::MakeDir
+            | AccessFs::MakeSym
+            | AccessFs::MakeFifo
+            | AccessFs::MakeSock;
     }
     if rights.has(Rights::DELETE) {
         access |= AccessFs::RemoveFile | AccessFs::RemoveDir;

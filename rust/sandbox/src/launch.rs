@@ -68,7 +68,10 @@ pub enum Exit {
 #[derive(Debug)]
 pub enum Message {
     /// `/dev/fuse` of the masks: serve it, then answer `served`. With it the sandbox's `/proc`.
-    Fuse { device: OwnedFd, proc: OwnedFd },
+    Fuse {
+        device: OwnedFd,
+        proc: OwnedFd,
+    },
     Terminal(OwnedFd),
     /// The filter is on: its notifications.
     Listener(OwnedFd),
@@ -109,8 +112,13 @@ pub struct Sandbox {
 /// # Errors
 /// The step that failed; then no process is left.
 pub fn start(spec: &Spec) -> Result<Sandbox, StepError> {
-    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
-        .during("start", "socket pair")?;
+    let (ours, theirs) = socketpair(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .during("start", "socket pair")?;
     // As root trees are opened with the caller's rights and mapped to the agent's user; else in the new namespace.
     let opened = match spec.user.owner {
         Some(owner) => {
@@ -122,12 +130,16 @@ pub fn start(spec: &Spec) -> Result<Sandbox, StepError> {
     match sys::clone_sandbox().during("make the namespaces", "user, mount, pid, net, ipc, uts, cgroup")? {
         Cloned::Child => {
             drop(ours);
-            init::run(spec, theirs, opened)
+            init::run(spec, &theirs, opened)
         }
         Cloned::Parent { pid, pidfd } => {
             drop(theirs);
             drop(opened);
-            let sandbox = Sandbox { pid, pidfd, channel: ours };
+            let sandbox = Sandbox {
+                pid,
+                pidfd,
+                channel: ours,
+            };
             let user = (spec.user.uid, spec.user.gid);
             namespaces::map_user(pid.as_raw_nonzero().get(), user, user)
                 .and_then(|()| sandbox.send(tag::MAPPED, &[]))
@@ -140,8 +152,13 @@ pub fn start(spec: &Spec) -> Result<Sandbox, StepError> {
 /// A user namespace that maps `owner` on disk to `user`; its process ends at once, the descriptor keeps it.
 fn owner_mapping(owner: (u32, u32), user: (u32, u32)) -> Result<OwnedFd, StepError> {
     let step = "map the owner";
-    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
-        .during(step, "socket pair")?;
+    let (ours, theirs) = socketpair(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .during(step, "socket pair")?;
     match sys::clone_user_namespace().during(step, "user namespace")? {
         Cloned::Child => {
             drop(ours);
@@ -170,14 +187,26 @@ impl Sandbox {
     /// # Errors
     /// When a message can't be understood: the first process is not what it should be.
     pub fn next(&self) -> Result<Message, StepError> {
-        let (bytes, mut fds) = sys::receive_with_fds(&self.channel, 16 * 1024).during("hear the sandbox", "channel")?;
-        let Some((kind, body)) = bytes.split_first() else { return Ok(Message::Closed) };
-        let strange = || StepError::because("hear the sandbox", "channel", format!("unexpected message {kind}"));
+        let (bytes, mut fds) =
+            sys::receive_with_fds(&self.channel, 16 * 1024).during("hear the sandbox", "channel")?;
+        let Some((kind, body)) = bytes.split_first() else {
+            return Ok(Message::Closed);
+        };
+        let strange = || {
+            StepError::because(
+                "hear the sandbox",
+                "channel",
+                format!("unexpected message {kind}"),
+            )
+        };
         let number = || body.try_into().ok().map(i32::from_ne_bytes).ok_or_else(strange);
         Ok(match *kind {
             tag::FUSE => {
                 let proc = fds.pop().ok_or_else(strange)?;
-                Message::Fuse { device: fds.pop().ok_or_else(strange)?, proc }
+                Message::Fuse {
+                    device: fds.pop().ok_or_else(strange)?,
+                    proc,
+                }
             }
             tag::TERMINAL => Message::Terminal(fds.pop().ok_or_else(strange)?),
             tag::LISTENER => Message::Listener(fds.pop().ok_or_else(strange)?),

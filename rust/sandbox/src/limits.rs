@@ -1,5 +1,5 @@
 //! Amounts by rlimits: descriptors, file size, core dumps, and the stand-ins for processes and processor time.
-//! Source: getrlimit(2); RLIMIT_NPROC counts for each user namespace since Linux 5.14.
+//! Source: getrlimit(2); `RLIMIT_NPROC` counts for each user namespace since Linux 5.14.
 
 use crate::error::{During, StepError};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -35,10 +35,17 @@ pub fn apply(limits: &Limits) -> Result<(), StepError> {
     for (resource, name, value) in all {
         let Some(value) = value else { continue };
         let hard = getrlimit(resource).maximum.map_or(value, |hard| hard.min(value));
-        let limit = Rlimit { current: Some(hard), maximum: Some(hard) };
+        let limit = Rlimit {
+            current: Some(hard),
+            maximum: Some(hard),
+        };
         setrlimit(resource, limit).during("limit", name)?;
         if getrlimit(resource).current != Some(hard) {
-            return Err(StepError::because("limit", name, "reading back shows another value"));
+            return Err(StepError::because(
+                "limit",
+                name,
+                "reading back shows another value",
+            ));
         }
     }
     if limits.nice != 0 {

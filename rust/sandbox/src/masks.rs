@@ -131,7 +131,9 @@ impl<'a> Request<'a> {
 
 /// Answers one request. Malformed requests get no answer: only the kernel writes them.
 pub fn answer(table: &Table, bytes: &[u8]) -> Answer {
-    let Some(request) = Request::read(bytes) else { return Answer::default() };
+    let Some(request) = Request::read(bytes) else {
+        return Answer::default();
+    };
     match request.opcode {
         opcode::FORGET | opcode::BATCH_FORGET | opcode::INTERRUPT => return Answer::default(),
         opcode::INIT => return done(&request, &init(&request)),
@@ -142,7 +144,10 @@ pub fn answer(table: &Table, bytes: &[u8]) -> Answer {
     if request.node == ROOT {
         return root(table, &request);
     }
-    let index = request.node.checked_sub(FIRST_MASK).and_then(|index| usize::try_from(index).ok());
+    let index = request
+        .node
+        .checked_sub(FIRST_MASK)
+        .and_then(|index| usize::try_from(index).ok());
     match index.and_then(|index| table.masks.get(index).map(|mask| (index, mask))) {
         Some((index, mask)) => on_mask(table, &request, index, mask),
         None => failed(&request, ENOENT),
@@ -173,10 +178,20 @@ fn position(name: &[u8]) -> Option<usize> {
 }
 
 fn on_mask(table: &Table, request: &Request<'_>, index: usize, mask: &Mask) -> Answer {
-    let errno = if mask.kind == Kind::Vanished { ENOENT } else { EACCES };
+    let errno = if mask.kind == Kind::Vanished {
+        ENOENT
+    } else {
+        EACCES
+    };
     let refused = |operation: Operation, below: Option<Vec<u8>>| Answer {
         reply: Some(error(request.unique, errno)),
-        attempt: Some(Attempt { mask: index, operation, below, tid: request.tid, errno }),
+        attempt: Some(Attempt {
+            mask: index,
+            operation,
+            below,
+            tid: request.tid,
+            errno,
+        }),
     };
     match request.opcode {
         opcode::GETATTR => match mask.kind {
@@ -189,7 +204,13 @@ fn on_mask(table: &Table, request: &Request<'_>, index: usize, mask: &Mask) -> A
                 let mut answer = done(request, &body);
                 if mask.kind == Kind::File {
                     let operation = Operation::Execute;
-                    answer.attempt = Some(Attempt { mask: index, operation, below: None, tid: request.tid, errno });
+                    answer.attempt = Some(Attempt {
+                        mask: index,
+                        operation,
+                        below: None,
+                        tid: request.tid,
+                        errno,
+                    });
                 }
                 answer
             }
@@ -273,11 +294,17 @@ fn done(request: &Request<'_>, body: &[u8]) -> Answer {
     reply.extend(0i32.to_ne_bytes());
     reply.extend(request.unique.to_ne_bytes());
     reply.extend(body);
-    Answer { reply: Some(reply), attempt: None }
+    Answer {
+        reply: Some(reply),
+        attempt: None,
+    }
 }
 
 fn failed(request: &Request<'_>, errno: i32) -> Answer {
-    Answer { reply: Some(error(request.unique, errno)), attempt: None }
+    Answer {
+        reply: Some(error(request.unique, errno)),
+        attempt: None,
+    }
 }
 
 fn error(unique: u64, errno: i32) -> Vec<u8> {
@@ -301,9 +328,21 @@ mod tests {
     use super::*;
 
     fn table() -> Table {
-        let mask = |kind, path: &str| Mask { kind, path: path.into(), source: 3 };
-        let masks = vec![mask(Kind::File, "/w/.env"), mask(Kind::Directory, "/w/d"), mask(Kind::Vanished, "/h/.netrc")];
-        Table { masks, uid: 1000, gid: 1000 }
+        let mask = |kind, path: &str| Mask {
+            kind,
+            path: path.into(),
+            source: 3,
+        };
+        let masks = vec![
+            mask(Kind::File, "/w/.env"),
+            mask(Kind::Directory, "/w/d"),
+            mask(Kind::Vanished, "/h/.netrc"),
+        ];
+        Table {
+            masks,
+            uid: 1000,
+            gid: 1000,
+        }
     }
 
     fn request(opcode: u32, node: u64, body: &[u8]) -> Vec<u8> {
@@ -327,18 +366,52 @@ mod tests {
     fn attempts_are_refused_and_told() {
         let cases = [
             ("open a file", opcode::OPEN, 2, EACCES, Some(Operation::Open)),
-            ("list a directory", opcode::OPENDIR, 3, EACCES, Some(Operation::List)),
-            ("enter a directory", opcode::ACCESS, 3, EACCES, Some(Operation::Access)),
-            ("change a mode", opcode::SETATTR, 2, EACCES, Some(Operation::Change)),
-            ("look at what vanished", opcode::GETATTR, 4, ENOENT, Some(Operation::Stat)),
-            ("follow what vanished", opcode::READLINK, 4, ENOENT, Some(Operation::Follow)),
+            (
+                "list a directory",
+                opcode::OPENDIR,
+                3,
+                EACCES,
+                Some(Operation::List),
+            ),
+            (
+                "enter a directory",
+                opcode::ACCESS,
+                3,
+                EACCES,
+                Some(Operation::Access),
+            ),
+            (
+                "change a mode",
+                opcode::SETATTR,
+                2,
+                EACCES,
+                Some(Operation::Change),
+            ),
+            (
+                "look at what vanished",
+                opcode::GETATTR,
+                4,
+                ENOENT,
+                Some(Operation::Stat),
+            ),
+            (
+                "follow what vanished",
+                opcode::READLINK,
+                4,
+                ENOENT,
+                Some(Operation::Follow),
+            ),
             ("an unknown node", opcode::OPEN, 9, ENOENT, None),
             ("an unknown call", 999, 2, ENOSYS, None),
         ];
         for (name, opcode, node, want, operation) in cases {
             let answer = answer(&table(), &request(opcode, node, b"x\0"));
             assert_eq!(errno(&answer), want, "{name}");
-            assert_eq!(answer.attempt.map(|attempt| (attempt.operation, attempt.tid)), operation.map(|o| (o, 42)), "{name}");
+            assert_eq!(
+                answer.attempt.map(|attempt| (attempt.operation, attempt.tid)),
+                operation.map(|o| (o, 42)),
+                "{name}"
+            );
         }
     }
 

@@ -12,8 +12,16 @@ use std::os::fd::OwnedFd;
 /// `EPERM` where user namespaces are restricted (`AppArmor` on Ubuntu 24.04).
 pub fn map_user(pid: i32, inside: (u32, u32), outside: (u32, u32)) -> Result<(), StepError> {
     put(&format!("/proc/{pid}/setgroups"), "deny", "map the user")?;
-    put(&format!("/proc/{pid}/gid_map"), &format!("{} {} 1", inside.1, outside.1), "map the group")?;
-    put(&format!("/proc/{pid}/uid_map"), &format!("{} {} 1", inside.0, outside.0), "map the user")
+    put(
+        &format!("/proc/{pid}/gid_map"),
+        &format!("{} {} 1", inside.1, outside.1),
+        "map the group",
+    )?;
+    put(
+        &format!("/proc/{pid}/uid_map"),
+        &format!("{} {} 1", inside.0, outside.0),
+        "map the user",
+    )
 }
 
 /// Maps the owner `from` of files on disk to the agent's user, for an idmapped mount of a root-started sandbox.
@@ -21,8 +29,16 @@ pub fn map_user(pid: i32, inside: (u32, u32), outside: (u32, u32)) -> Result<(),
 /// # Errors
 /// As for `map_user`.
 pub fn map_owner(pid: i32, from: (u32, u32), to: (u32, u32)) -> Result<(), StepError> {
-    put(&format!("/proc/{pid}/gid_map"), &format!("{} {} 1", from.1, to.1), "map the owner")?;
-    put(&format!("/proc/{pid}/uid_map"), &format!("{} {} 1", from.0, to.0), "map the owner")
+    put(
+        &format!("/proc/{pid}/gid_map"),
+        &format!("{} {} 1", from.1, to.1),
+        "map the owner",
+    )?;
+    put(
+        &format!("/proc/{pid}/uid_map"),
+        &format!("{} {} 1", from.0, to.0),
+        "map the owner",
+    )
 }
 
 /// The kernel's bounds on further namespaces, opened while `/proc` can still be written.
@@ -38,7 +54,12 @@ impl Bounds {
         let mut bounds = Vec::new();
         for kind in KINDS {
             let path = format!("/proc/sys/user/max_{kind}_namespaces");
-            match openat(CWD, path.as_str(), OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
+            match openat(
+                CWD,
+                path.as_str(),
+                OFlags::WRONLY | OFlags::CLOEXEC,
+                Mode::empty(),
+            ) {
                 Ok(fd) => bounds.push((kind, fd)),
                 // `max_time_namespaces` came with Linux 5.6.
                 Err(rustix::io::Errno::NOENT) if kind == "time" => {}
@@ -53,7 +74,11 @@ impl Bounds {
     /// # Errors
     /// The bound that could not be set.
     pub fn close(self) -> Result<(), StepError> {
-        self.0.iter().try_for_each(|(kind, fd)| write(fd, b"0").during("forbid further namespaces", kind).map(drop))
+        self.0.iter().try_for_each(|(kind, fd)| {
+            write(fd, b"0")
+                .during("forbid further namespaces", kind)
+                .map(drop)
+        })
     }
 }
 
@@ -71,8 +96,13 @@ pub fn name_host(name: &str) -> Result<(), StepError> {
 /// The kernel's answer to the netlink message.
 pub fn loopback_up() -> Result<(), StepError> {
     let step = "set the loopback device up";
-    let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)
-        .during(step, "lo")?;
+    let socket = socket_with(
+        AddressFamily::NETLINK,
+        SocketType::RAW,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .during(step, "lo")?;
     // Protocol 0 is NETLINK_ROUTE. struct nlmsghdr, then struct ifinfomsg: RTM_NEWLINK (16), NLM_F_REQUEST | NLM_F_ACK (5), interface 1, IFF_UP (1).
     let mut message = Vec::with_capacity(32);
     message.extend(32u32.to_ne_bytes());
@@ -88,9 +118,16 @@ pub fn loopback_up() -> Result<(), StepError> {
     let mut answer = [0u8; 256];
     let (length, _) = recv(&socket, &mut answer[..], RecvFlags::empty()).during(step, "lo")?;
     // NLMSG_ERROR (2) carries the negative errno behind the header; 0 is the acknowledgement.
-    let code = answer.get(16..20).and_then(|bytes| bytes.try_into().ok()).map_or(-5, i32::from_ne_bytes);
+    let code = answer
+        .get(16..20)
+        .and_then(|bytes| bytes.try_into().ok())
+        .map_or(-5, i32::from_ne_bytes);
     if length < 20 || code != 0 {
-        return Err(StepError::new(step, "lo", rustix::io::Errno::from_raw_os_error(-code)));
+        return Err(StepError::new(
+            step,
+            "lo",
+            rustix::io::Errno::from_raw_os_error(-code),
+        ));
     }
     Ok(())
 }

@@ -27,7 +27,7 @@ fn namespaces() -> Finding {
         Ok(Cloned::Child) => {
             // KERNEL: where AppArmor restricts user namespaces, the clone succeeds and the capabilities are empty.
             let capable = rustix::thread::capabilities(None).is_ok_and(|sets| !sets.effective.is_empty());
-            sys::leave(if capable { 0 } else { 1 })
+            sys::leave(i32::from(!capable))
         }
         Ok(Cloned::Parent { pid, .. }) => match waitpid(Some(pid), WaitOptions::empty()) {
             Ok(Some((_, status))) if status.exit_status() == Some(0) => Ok(()),
@@ -38,7 +38,9 @@ fn namespaces() -> Finding {
     Finding {
         mechanism: "namespaces",
         present: attempt.is_ok(),
-        found: attempt.err().unwrap_or_else(|| "user, mount, pid, net, ipc, uts, cgroup".to_owned()),
+        found: attempt
+            .err()
+            .unwrap_or_else(|| "user, mount, pid, net, ipc, uts, cgroup".to_owned()),
         help: "allow unprivileged user namespaces for replicante-shim (AppArmor profile), or set \
                kernel.apparmor_restrict_unprivileged_userns=0 or user.max_user_namespaces above 0",
     }
@@ -55,7 +57,10 @@ fn landlock() -> Finding {
     Finding {
         mechanism: "landlock",
         present: handled.is_some(),
-        found: handled.map_or_else(|| "absent".to_owned(), |level| format!("file rights of ABI {level}")),
+        found: handled.map_or_else(
+            || "absent".to_owned(),
+            |level| format!("file rights of ABI {level}"),
+        ),
         help: "boot with `landlock` in the lsm= list",
     }
 }
@@ -63,28 +68,62 @@ fn landlock() -> Finding {
 fn seccomp() -> Finding {
     let actions = std::fs::read_to_string("/proc/sys/kernel/seccomp/actions_avail").unwrap_or_default();
     let present = actions.split_whitespace().any(|action| action == "user_notif");
-    let found = if present { "filter with notification" } else { "no user_notif action" };
-    Finding { mechanism: "seccomp", present, found: found.to_owned(), help: "a kernel with CONFIG_SECCOMP_FILTER, 5.14 or later" }
+    let found = if present {
+        "filter with notification"
+    } else {
+        "no user_notif action"
+    };
+    Finding {
+        mechanism: "seccomp",
+        present,
+        found: found.to_owned(),
+        help: "a kernel with CONFIG_SECCOMP_FILTER, 5.14 or later",
+    }
 }
 
 fn fuse() -> Finding {
     let present = access("/dev/fuse", FileAccess::READ_OK | FileAccess::WRITE_OK).is_ok();
-    let found = if present { "/dev/fuse can be opened" } else { "/dev/fuse can't be opened: refused reads are not seen" };
-    Finding { mechanism: "fuse", present, found: found.to_owned(), help: "chmod 0666 /dev/fuse, or load the module fuse" }
+    let found = if present {
+        "/dev/fuse can be opened"
+    } else {
+        "/dev/fuse can't be opened: refused reads are not seen"
+    };
+    Finding {
+        mechanism: "fuse",
+        present,
+        found: found.to_owned(),
+        help: "chmod 0666 /dev/fuse, or load the module fuse",
+    }
 }
 
 fn cgroup() -> Finding {
     let place = own_cgroup().unwrap_or_default();
     let path = format!("/sys/fs/cgroup{place}");
     let delegated = !place.is_empty()
-        && access(format!("{path}/cgroup.subtree_control").as_str(), FileAccess::WRITE_OK).is_ok()
-        && std::fs::read_to_string(format!("{path}/cgroup.controllers")).is_ok_and(|list| list.contains("memory"));
-    let found = if delegated { format!("delegated at {place}") } else { "not delegated: stand-ins for amounts".to_owned() };
-    Finding { mechanism: "cgroup", present: delegated, found, help: "run under `systemd-run --user --scope -p Delegate=yes`" }
+        && access(
+            format!("{path}/cgroup.subtree_control").as_str(),
+            FileAccess::WRITE_OK,
+        )
+        .is_ok()
+        && std::fs::read_to_string(format!("{path}/cgroup.controllers"))
+            .is_ok_and(|list| list.contains("memory"));
+    let found = if delegated {
+        format!("delegated at {place}")
+    } else {
+        "not delegated: stand-ins for amounts".to_owned()
+    };
+    Finding {
+        mechanism: "cgroup",
+        present: delegated,
+        found,
+        help: "run under `systemd-run --user --scope -p Delegate=yes`",
+    }
 }
 
 /// The cgroup v2 path of this process, or `None` where there is none.
 fn own_cgroup() -> Option<String> {
     let text = std::fs::read_to_string("/proc/self/cgroup").ok()?;
-    text.lines().find_map(|line| line.strip_prefix("0::")).map(str::to_owned)
+    text.lines()
+        .find_map(|line| line.strip_prefix("0::"))
+        .map(str::to_owned)
 }

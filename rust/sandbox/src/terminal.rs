@@ -3,7 +3,9 @@
 use crate::error::{During, StepError};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, unlockpt};
-use rustix::termios::{OptionalActions, Termios, Winsize, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
+use rustix::termios::{
+    OptionalActions, Termios, Winsize, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize,
+};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Whether the caller's standard input is a terminal.
@@ -17,12 +19,20 @@ pub fn on_terminal() -> bool {
 /// When `/dev/ptmx` can't be opened inside.
 pub fn open_pair() -> Result<(OwnedFd, OwnedFd), StepError> {
     let step = "open a terminal inside";
-    let master = openat(CWD, "/dev/ptmx", OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())
-        .during(step, "/dev/ptmx")?;
+    let master = openat(
+        CWD,
+        "/dev/ptmx",
+        OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .during(step, "/dev/ptmx")?;
     grantpt(&master).during(step, "/dev/ptmx")?;
     unlockpt(&master).during(step, "/dev/ptmx")?;
-    let slave = ioctl_tiocgptpeer(&master, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)
-        .during(step, "/dev/pts")?;
+    let slave = ioctl_tiocgptpeer(
+        &master,
+        OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC,
+    )
+    .during(step, "/dev/pts")?;
     Ok((master, slave))
 }
 
@@ -56,7 +66,8 @@ impl Raw {
         let before = tcgetattr(rustix::stdio::stdin()).during("read the terminal's modes", "stdin")?;
         let mut raw = before.clone();
         raw.make_raw();
-        tcsetattr(rustix::stdio::stdin(), OptionalActions::Drain, &raw).during("set the terminal's modes", "stdin")?;
+        tcsetattr(rustix::stdio::stdin(), OptionalActions::Drain, &raw)
+            .during("set the terminal's modes", "stdin")?;
         Ok(Self { before })
     }
 }
@@ -84,6 +95,7 @@ pub fn resemble(master: BorrowedFd<'_>, modes: Option<&Raw>) -> Result<(), StepE
 /// # Errors
 /// As `TIOCSWINSZ`.
 pub fn resize(master: BorrowedFd<'_>) -> Result<(), StepError> {
-    let size: Winsize = tcgetwinsize(rustix::stdio::stdin().as_fd()).during("read the window's size", "stdin")?;
+    let size: Winsize =
+        tcgetwinsize(rustix::stdio::stdin().as_fd()).during("read the window's size", "stdin")?;
     tcsetwinsize(master, size).during("set the window's size", "inner")
 }

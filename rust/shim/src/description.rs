@@ -54,11 +54,16 @@ pub fn read(fd: RawFd) -> Result<Description, ShimError> {
     let mut file = File::open(format!("/proc/self/fd/{fd}")).map_err(|error| strange(error.to_string()))?;
     file.rewind().map_err(|error| strange(error.to_string()))?;
     let mut text = String::new();
-    file.take(MOST_BYTES).read_to_string(&mut text).map_err(|error| strange(error.to_string()))?;
+    file.take(MOST_BYTES)
+        .read_to_string(&mut text)
+        .map_err(|error| strange(error.to_string()))?;
     let description: Description = serde_json::from_str(&text).map_err(|error| strange(error.to_string()))?;
     if description.version != env!("CARGO_PKG_VERSION") || description.protocol != PROTOCOL {
         let shim = env!("CARGO_PKG_VERSION").to_owned();
-        return Err(ShimError::Version { shim, package: description.version });
+        return Err(ShimError::Version {
+            shim,
+            package: description.version,
+        });
     }
     if description.argv.first().is_none_or(String::is_empty) {
         return Err(strange("no program is given".into()));

@@ -20,8 +20,18 @@ pub fn environment(rules: &Environment, caller: &Caller<'_>, visible: &dyn Fn(&s
         ("LOGNAME", caller.user.to_owned()),
         ("TMPDIR", caller.tmp.to_owned()),
         ("SHELL", "/bin/sh".to_owned()),
-        ("LANG", caller.all.get("LANG").cloned().unwrap_or_else(|| "C.UTF-8".to_owned())),
-        ("PATH", path(caller.all.get("PATH").map_or("", String::as_str), visible)),
+        (
+            "LANG",
+            caller
+                .all
+                .get("LANG")
+                .cloned()
+                .unwrap_or_else(|| "C.UTF-8".to_owned()),
+        ),
+        (
+            "PATH",
+            path(caller.all.get("PATH").map_or("", String::as_str), visible),
+        ),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into();
@@ -30,20 +40,39 @@ pub fn environment(rules: &Environment, caller: &Caller<'_>, visible: &dyn Fn(&s
             made.insert(name.clone(), value.clone());
         }
     }
-    made.extend(rules.set.iter().map(|(name, value)| (name.clone(), value.clone())));
-    made.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
+    made.extend(
+        rules
+            .set
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone())),
+    );
+    made.into_iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect()
 }
 
 /// `keep` takes a name, or a beginning followed by `*`.
 fn matches(kept: &str, name: &str) -> bool {
-    kept.strip_suffix('*').map_or(kept == name, |beginning| name.starts_with(beginning))
+    kept.strip_suffix('*')
+        .map_or(kept == name, |beginning| name.starts_with(beginning))
 }
 
 /// The caller's entries that are visible inside (`decisions.md` D8), and the system's own.
 fn path(of_caller: &str, visible: &dyn Fn(&str) -> bool) -> String {
-    let system = ["/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin"];
+    let system = [
+        "/usr/local/bin",
+        "/usr/bin",
+        "/bin",
+        "/usr/local/sbin",
+        "/usr/sbin",
+        "/sbin",
+    ];
     let mut entries: Vec<&str> = Vec::new();
-    for entry in of_caller.split(':').filter(|entry| entry.starts_with('/')).chain(system) {
+    for entry in of_caller
+        .split(':')
+        .filter(|entry| entry.starts_with('/'))
+        .chain(system)
+    {
         if !entries.contains(&entry) && visible(entry) {
             entries.push(entry);
         }
@@ -62,9 +91,21 @@ mod tests {
             set: [("MODE".to_owned(), "quiet".to_owned())].into(),
             secrets: vec![],
         };
-        let all = [("TERM", "xterm"), ("LC_ALL", "C"), ("AWS_SECRET", "x"), ("PATH", "/opt/x:/usr/bin:relative")];
-        let all = all.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        let caller = Caller { all, home: "/home/ada", user: "ada", tmp: "/tmp" };
+        let all = [
+            ("TERM", "xterm"),
+            ("LC_ALL", "C"),
+            ("AWS_SECRET", "x"),
+            ("PATH", "/opt/x:/usr/bin:relative"),
+        ];
+        let all = all
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into();
+        let caller = Caller {
+            all,
+            home: "/home/ada",
+            user: "ada",
+            tmp: "/tmp",
+        };
         let made = environment(&rules, &caller, &|directory| directory != "/opt/x");
         assert!(made.contains(&"TERM=xterm".to_owned()) && made.contains(&"LC_ALL=C".to_owned()));
         assert!(made.contains(&"MODE=quiet".to_owned()));

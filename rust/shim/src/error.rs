@@ -5,7 +5,9 @@ use replicante_sandbox::error::StepError;
 /// A failure of the launch. The codes are those of `docs/errors/`.
 #[derive(Debug, thiserror::Error)]
 pub enum ShimError {
-    #[error("error[L001]: the shim and the package are of different versions: {shim} and {package}; reinstall replicante")]
+    #[error(
+        "error[L001]: the shim and the package are of different versions: {shim} and {package}; reinstall replicante"
+    )]
     Version { shim: String, package: String },
     #[error("error[L002]: the launch description can't be read: {0}")]
     Description(String),
@@ -15,7 +17,9 @@ pub enum ShimError {
     Step(#[from] StepError),
     #[error("error[L011]: not started: {what}; {help}")]
     Refused { what: String, help: String },
-    #[error("error[L012]: the journal can't be written: {what}: {why}; free space in the state directory or choose another by XDG_STATE_HOME")]
+    #[error(
+        "error[L012]: the journal can't be written: {what}: {why}; free space in the state directory or choose another by XDG_STATE_HOME"
+    )]
     Journal { what: String, why: String },
 }
 
@@ -39,7 +43,9 @@ fn help(error: &StepError) -> &'static str {
             "a container hides parts of /proc: start it with an unmasked /proc, see docs/guides/containers.md"
         }
         ("enter the working directory", _) => "choose a directory that the policy shows, with --workspace",
-        ("serve the masks", _) => "make /dev/fuse usable (chmod 0666 /dev/fuse) or let the policy accept weaker read-events",
+        ("serve the masks", _) => {
+            "make /dev/fuse usable (chmod 0666 /dev/fuse) or let the policy accept weaker read-events"
+        }
         _ => "run `replicante doctor` to see what this machine can enforce",
     }
 }

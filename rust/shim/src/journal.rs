@@ -16,7 +16,10 @@ impl Disk {
     /// # Errors
     /// L012 when the disk says no.
     pub fn sync(&self) -> Result<(), ShimError> {
-        fdatasync(&self.0).map_err(|errno| ShimError::Journal { what: "sync".into(), why: errno.to_string() })
+        fdatasync(&self.0).map_err(|errno| ShimError::Journal {
+            what: "sync".into(),
+            why: errno.to_string(),
+        })
     }
 }
 
@@ -39,18 +42,31 @@ impl Journal {
         let directory = format!("{run_dir}/journal");
         let failed = |what: &str| {
             let what = what.to_owned();
-            move |errno: rustix::io::Errno| ShimError::Journal { what, why: errno.to_string() }
+            move |errno: rustix::io::Errno| ShimError::Journal {
+                what,
+                why: errno.to_string(),
+            }
         };
         mkdir(directory.as_str(), Mode::from_raw_mode(0o700)).map_err(failed(&directory))?;
         let path = format!("{directory}/00000000.rj");
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let flags = OFlags::CREATE
+            | OFlags::EXCL
+            | OFlags::WRONLY
+            | OFlags::APPEND
+            | OFlags::CLOEXEC
+            | OFlags::NOFOLLOW;
         let file = open(path.as_str(), flags, Mode::from_raw_mode(0o600)).map_err(failed(&path))?;
         match fallocate(&file, FallocateFlags::KEEP_SIZE, 0, RESERVE) {
             // Some file systems can't reserve; what they hold is then written as it comes.
             Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => {}
             Err(errno) => return Err(failed("2 MiB of reserve")(errno)),
         }
-        Ok(Self { file, position: Position::default(), waiting: Vec::new(), waiting_bytes: 0 })
+        Ok(Self {
+            file,
+            position: Position::default(),
+            waiting: Vec::new(),
+            waiting_bytes: 0,
+        })
     }
 
     /// The sequence number of the next line.
@@ -85,8 +101,13 @@ impl Journal {
         self.waiting_bytes = 0;
         let mut rest = frame.as_slice();
         while !rest.is_empty() {
-            let written = rustix::io::retry_on_intr(|| rustix::io::write(&self.file, rest))
-                .map_err(|errno| ShimError::Journal { what: "frame".into(), why: errno.to_string() })?;
+            let written =
+                rustix::io::retry_on_intr(|| rustix::io::write(&self.file, rest)).map_err(|errno| {
+                    ShimError::Journal {
+                        what: "frame".into(),
+                        why: errno.to_string(),
+                    }
+                })?;
             rest = &rest[written..];
         }
         Ok(())
@@ -97,8 +118,10 @@ impl Journal {
     /// # Errors
     /// L012 when there is no descriptor left.
     pub fn disk(&self) -> Result<Disk, ShimError> {
-        let file = rustix::io::fcntl_dupfd_cloexec(&self.file, 3)
-            .map_err(|errno| ShimError::Journal { what: "sync".into(), why: errno.to_string() })?;
+        let file = rustix::io::fcntl_dupfd_cloexec(&self.file, 3).map_err(|errno| ShimError::Journal {
+            what: "sync".into(),
+            why: errno.to_string(),
+        })?;
         Ok(Disk(file))
     }
 }

@@ -21,6 +21,7 @@ use replicante_sandbox::{capabilities, landlock, sys, terminal};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::thread::CapabilitySet;
 use serde_json::json;
+use std::fmt::Write as _;
 use std::os::fd::{OwnedFd, RawFd};
 use std::sync::Arc;
 
@@ -72,11 +73,16 @@ pub fn run(launch_fd: RawFd) -> Result<u8, ShimError> {
     let (code, whose, words) = exit_code(&ending, &run.description.argv[0]);
     let groups = recorder.finish("run.exit", &json!({"code": code, "whose": whose, "why": words}))?;
     if let Some(line) = complaint(&ending, &run.description.argv[0]) {
-        use std::io::Write as _;
         // A closed standard error leaves the exit code to speak.
-        let _ = writeln!(std::io::stderr(), "{line}");
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("{line}\n").as_bytes());
     }
-    report::write(run.description.report, &run.policy, &groups, &words, &run.description.run);
+    report::write(
+        run.description.report,
+        &run.policy,
+        &groups,
+        &words,
+        &run.description.run,
+    );
     Ok(code)
 }
 
@@ -108,24 +114,54 @@ impl Run {
             what,
             help: "change the rule, or wait for the file broker".into(),
         })?;
-        let masked = view.items.iter().any(|item| matches!(item.node, Node::Mask { .. }));
-        let usable = rustix::fs::access("/dev/fuse", rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK).is_ok();
+        let masked = view
+            .items
+            .iter()
+            .any(|item| matches!(item.node, Node::Mask { .. }));
+        let usable = rustix::fs::access(
+            "/dev/fuse",
+            rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK,
+        )
+        .is_ok();
         if !usable {
             let by = "denied reads are enforced but not visible";
-            guarantees.push(ledger::weaker(compiled, description.no_weaker, "read-events", "/dev/fuse can't be used", by)?);
+            guarantees.push(ledger::weaker(
+                compiled,
+                description.no_weaker,
+                "read-events",
+                "/dev/fuse can't be used",
+                by,
+            )?);
         }
         for (name, by) in [
-            ("memory", "sampled ten times a second, the largest process is killed; overshoot is possible"),
+            (
+                "memory",
+                "sampled ten times a second, the largest process is killed; overshoot is possible",
+            ),
             ("processes", "RLIMIT_NPROC for the agent's user in this namespace"),
             ("cpu", "niceness, RLIMIT_CPU for each process"),
             ("freeze", "SIGSTOP in rounds"),
         ] {
             let stated = compiled.stated.iter().any(|key| key == name) || name == "freeze";
             if stated || description.no_weaker {
-                guarantees.push(ledger::weaker(compiled, description.no_weaker, name, "no cgroup v2 is delegated here", by)?);
+                guarantees.push(ledger::weaker(
+                    compiled,
+                    description.no_weaker,
+                    name,
+                    "no cgroup v2 is delegated here",
+                    by,
+                )?);
             }
         }
-        Ok(Self { fuse: usable && masked, description, policy, arch, user, view, guarantees })
+        Ok(Self {
+            fuse: usable && masked,
+            description,
+            policy,
+            arch,
+            user,
+            view,
+            guarantees,
+        })
     }
 
     fn spec(&mut self) -> Result<(Spec, Vec<Relay>), ShimError> {
@@ -147,11 +183,13 @@ impl Run {
             tmp: &places["tmp"],
         };
         let visible = |directory: &str| {
-            self.view.covering(directory).is_some_and(|item| match &item.node {
-                Node::Link { .. } => true,
-                Node::Bind { ours, .. } => !ours && rustix::fs::stat(directory).is_ok(),
-                _ => false,
-            })
+            self.view
+                .covering(directory)
+                .is_some_and(|item| match &item.node {
+                    Node::Link { .. } => true,
+                    Node::Bind { ours, .. } => !ours && rustix::fs::stat(directory).is_ok(),
+                    _ => false,
+                })
         };
         let spec = Spec {
             argv: self.description.argv.clone(),
@@ -159,7 +197,8 @@ impl Run {
             cwd: self.description.cwd.clone(),
             masks: table(&self.view, self.user),
             landlock: landlock::plan(&self.view, self.policy.listen_ports()?),
-            accept_no_landlock: !self.description.no_weaker && compiled.accept.iter().any(|name| name == "landlock"),
+            accept_no_landlock: !self.description.no_weaker
+                && compiled.accept.iter().any(|name| name == "landlock"),
             filter: seccomp::assemble(self.arch, &verdicts),
             limits: Limits {
                 open_files: Some(resources.open_files),
@@ -179,7 +218,12 @@ impl Run {
     }
 
     /// Serves what the sandbox's first process asks for until everything is in force and the ledger is on disk.
-    fn bring_up(&mut self, sandbox: &Sandbox, spec: &Spec, recorder: &Arc<Recorder>) -> Result<Ready, ShimError> {
+    fn bring_up(
+        &mut self,
+        sandbox: &Sandbox,
+        spec: &Spec,
+        recorder: &Arc<Recorder>,
+    ) -> Result<Ready, ShimError> {
         let mut ready = Ready { terminal: None };
         loop {
             match sandbox.next()? {
@@ -197,8 +241,12 @@ impl Run {
                 Message::Terminal(master) => ready.terminal = Some(master),
                 Message::Listener(listener) => {
                     let path = "/proc";
-                    let proc = open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-                        .map_err(|errno| StepError::new("watch the sandbox", path, errno))?;
+                    let proc = open(
+                        path,
+                        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+                        Mode::empty(),
+                    )
+                    .map_err(|errno| StepError::new("watch the sandbox", path, errno))?;
                     let server = syscalls::Server {
                         listener,
                         arch: self.arch,
@@ -225,7 +273,10 @@ impl Run {
     fn write_ledger(&mut self, recorder: &Recorder, facts: &Facts, view: &View) -> Result<(), ShimError> {
         let compiled = self.policy.compiled();
         let mut guarantees = vec![
-            ledger::held("namespaces", "user, mount, pid, network, IPC, UTS, cgroup; no further ones"),
+            ledger::held(
+                "namespaces",
+                "user, mount, pid, network, IPC, UTS, cgroup; no further ones",
+            ),
             ledger::held("files", "read-only root of the allowed trees alone"),
             ledger::held("capabilities", "none but those kept, read back"),
             ledger::held("system calls", "seccomp filter with notification"),
@@ -234,10 +285,17 @@ impl Run {
         guarantees.push(match facts.landlock.as_str() {
             "fully" => ledger::held("landlock", "newest ABI known here"),
             "partly" => ledger::held("landlock", "an older ABI; the mounts hold the rest"),
-            _ => Guarantee { name: "landlock".into(), state: State::Weaker, by: "the mounts alone".into() },
+            _ => Guarantee {
+                name: "landlock".into(),
+                state: State::Weaker,
+                by: "the mounts alone".into(),
+            },
         });
         if self.fuse {
-            guarantees.push(ledger::held("denied reads are visible", "FUSE masks over denied names"));
+            guarantees.push(ledger::held(
+                "denied reads are visible",
+                "FUSE masks over denied names",
+            ));
         }
         guarantees.append(&mut self.guarantees);
         guarantees.push(Guarantee {
@@ -246,7 +304,11 @@ impl Run {
             by: "start only: restricting names that exist at the start are covered".into(),
         });
         let notes: Vec<&String> = view.notes.iter().chain(&facts.gone).collect();
-        let invisible = ["listing and lookups outside of the view", "refusals by Landlock", "calls of an absent name"];
+        let invisible = [
+            "listing and lookups outside of the view",
+            "refusals by Landlock",
+            "calls of an absent name",
+        ];
         recorder.life(
             "run.ledger",
             &json!({
@@ -259,20 +321,36 @@ impl Run {
 
 /// The agent's user: the caller, or as root the workspace's owner, or one that nobody else has.
 fn user(description: &Description) -> Result<User, ShimError> {
-    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let (uid, gid) = (
+        rustix::process::geteuid().as_raw(),
+        rustix::process::getegid().as_raw(),
+    );
     if uid != 0 {
-        return Ok(User { uid, gid, owner: None });
+        return Ok(User {
+            uid,
+            gid,
+            owner: None,
+        });
     }
     let workspace = &description.bindings["workspace"];
     let stat = rustix::fs::stat(workspace.as_str())
         .map_err(|errno| StepError::new("look at the workspace", workspace, errno))?;
     if stat.st_uid != 0 {
-        return Ok(User { uid: stat.st_uid, gid: stat.st_gid, owner: Some((stat.st_uid, stat.st_gid)) });
+        return Ok(User {
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+            owner: Some((stat.st_uid, stat.st_gid)),
+        });
     }
     // 61184–65519 belong to nobody (systemd's range of dynamic users); one for each live run by its process.
-    let spread = u32::try_from(rustix::process::getpid().as_raw_nonzero().get()).unwrap_or(0) % (65519 - 61184);
+    let spread =
+        u32::try_from(rustix::process::getpid().as_raw_nonzero().get()).unwrap_or(0) % (65519 - 61184);
     let own = 61184 + spread;
-    Ok(User { uid: own, gid: own, owner: Some((0, 0)) })
+    Ok(User {
+        uid: own,
+        gid: own,
+        owner: Some((0, 0)),
+    })
 }
 
 fn view(description: &Description, policy: &Policy, user: User) -> Result<View, String> {
@@ -280,10 +358,19 @@ fn view(description: &Description, policy: &Policy, user: User) -> Result<View, 
     plan(&inputs(description, policy, answers.as_questions(), user))
 }
 
-fn inputs<'a>(description: &Description, policy: &Policy, questions: Questions<'a>, user: User) -> Inputs<'a> {
+fn inputs<'a>(
+    description: &Description,
+    policy: &Policy,
+    questions: Questions<'a>,
+    user: User,
+) -> Inputs<'a> {
     let places = &description.bindings;
     let compiled = policy.compiled();
-    let machine_id: String = description.run.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let machine_id = description.run.bytes().fold(String::new(), |mut text, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    });
     Inputs {
         bindings: Places {
             workspace: places["workspace"].clone(),
@@ -296,7 +383,11 @@ fn inputs<'a>(description: &Description, policy: &Policy, questions: Questions<'
         questions,
         allows: policy.patterns(true),
         restrictions: policy.patterns(false),
-        private_home: if compiled.home == Home::Real { None } else { description.private_home.clone() },
+        private_home: if compiled.home == Home::Real {
+            None
+        } else {
+            description.private_home.clone()
+        },
         cache: description.cache.clone(),
         tmp_size: compiled.resources.tmp,
         beneath: description.beneath.clone(),
@@ -310,17 +401,29 @@ fn inputs<'a>(description: &Description, policy: &Policy, questions: Questions<'
 /// The masks of a view, in the order in which the build takes them.
 fn table(view: &View, user: User) -> Table {
     let masks = view.items.iter().filter_map(|item| match item.node {
-        Node::Mask { directory, hidden, source } => {
+        Node::Mask {
+            directory,
+            hidden,
+            source,
+        } => {
             let kind = match (hidden, directory) {
                 (true, _) if source != usize::MAX && !directory => Kind::Vanished,
                 (_, true) => Kind::Directory,
                 (_, false) => Kind::File,
             };
-            Some(Mask { kind, path: item.path.clone(), source })
+            Some(Mask {
+                kind,
+                path: item.path.clone(),
+                source,
+            })
         }
         _ => None,
     });
-    Table { masks: masks.collect(), uid: user.uid, gid: user.gid }
+    Table {
+        masks: masks.collect(),
+        uid: user.uid,
+        gid: user.gid,
+    }
 }
 
 /// Pipes for the agent's output, and our ends of them. Standard streams on the terminal go through the pty instead;
@@ -329,20 +432,29 @@ fn outputs(on_terminal: bool) -> Result<([Option<OwnedFd>; 2], Vec<Relay>), Shim
     let streams = [rustix::stdio::stdout(), rustix::stdio::stderr()];
     let mut output = [None, None];
     let mut relays = Vec::new();
-    let identity = |index: usize| rustix::fs::fstat(streams[index]).ok().map(|stat| (stat.st_dev, stat.st_ino));
+    let identity = |index: usize| {
+        rustix::fs::fstat(streams[index])
+            .ok()
+            .map(|stat| (stat.st_dev, stat.st_ino))
+    };
     let failed = |errno| StepError::new("relay the output", "pipe", errno);
     for index in 0..2 {
         if on_terminal && rustix::termios::isatty(streams[index]) {
             continue;
         }
-        if index == 1 && identity(0).is_some() && identity(0) == identity(1) {
-            if let Some(first) = &output[0] {
-                output[1] = Some(rustix::io::fcntl_dupfd_cloexec(first, 3).map_err(failed)?);
-                continue;
-            }
+        if index == 1
+            && identity(0).is_some()
+            && identity(0) == identity(1)
+            && let Some(first) = &output[0]
+        {
+            output[1] = Some(rustix::io::fcntl_dupfd_cloexec(first, 3).map_err(failed)?);
+            continue;
         }
         let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(failed)?;
-        relays.push(Relay { from: read, to: if index == 0 { 1 } else { 2 } });
+        relays.push(Relay {
+            from: read,
+            to: if index == 0 { 1 } else { 2 },
+        });
         output[index] = Some(write);
     }
     Ok((output, relays))
@@ -361,10 +473,16 @@ fn thread(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), ShimEr
 /// The code to end with, whose it is, and how the run ended in words.
 fn exit_code(ending: &Ending, _program: &str) -> (u8, &'static str, String) {
     match ending {
-        Ending::Agent(Exit::Code(code)) => (u8::try_from(*code).unwrap_or(255), "agent", format!("code {code}")),
-        Ending::Agent(Exit::Signal(signal)) => {
-            (u8::try_from(128 + signal).unwrap_or(255), "agent", format!("signal {signal}"))
-        }
+        Ending::Agent(Exit::Code(code)) => (
+            u8::try_from(*code).unwrap_or(255),
+            "agent",
+            format!("code {code}"),
+        ),
+        Ending::Agent(Exit::Signal(signal)) => (
+            u8::try_from(128 + signal).unwrap_or(255),
+            "agent",
+            format!("signal {signal}"),
+        ),
         Ending::NotExecuted(2) => (127, "replicante", "program not found".into()),
         Ending::NotExecuted(errno) => (126, "replicante", format!("program not executed, errno {errno}")),
         Ending::Time(key) => (TIME_SPENT, "replicante", format!("{key} spent")),
@@ -375,10 +493,14 @@ fn exit_code(ending: &Ending, _program: &str) -> (u8, &'static str, String) {
 fn complaint(ending: &Ending, program: &str) -> Option<String> {
     let program = crate::record::printable(program);
     match ending {
-        Ending::NotExecuted(2) => Some(format!("replicante: {program}: not found inside the sandbox; see `replicante policy show`")),
+        Ending::NotExecuted(2) => Some(format!(
+            "replicante: {program}: not found inside the sandbox; see `replicante policy show`"
+        )),
         Ending::NotExecuted(errno) => {
             let why = rustix::io::Errno::from_raw_os_error(*errno);
-            Some(format!("replicante: {program}: may not be executed inside the sandbox: {why}"))
+            Some(format!(
+                "replicante: {program}: may not be executed inside the sandbox: {why}"
+            ))
         }
         Ending::Failed(why) => Some(format!("replicante: the run was ended: {why}")),
         Ending::Agent(_) | Ending::Time(_) => None,

@@ -63,7 +63,11 @@ const PENDING: [Pending; 3] = [
 pub fn pending(policy: &Compiled) -> Result<Vec<Guarantee>, ShimError> {
     let mut guarantees = Vec::new();
     for entry in &PENDING {
-        let mut rules = policy.rules.iter().filter(|rule| (entry.of_rule)(rule.effect, rule.action)).peekable();
+        let mut rules = policy
+            .rules
+            .iter()
+            .filter(|rule| (entry.of_rule)(rule.effect, rule.action))
+            .peekable();
         if rules.peek().is_none() {
             continue;
         }
@@ -71,16 +75,39 @@ pub fn pending(policy: &Compiled) -> Result<Vec<Guarantee>, ShimError> {
         if let Some(own) = own.filter(|_| !entry.any_policy) {
             let source = &policy.sources[own.source];
             return Err(ShimError::Refused {
-                what: format!("rule {} ({}:{}:{}): {} are not enforced yet", source.id, source.file, source.line, source.column, entry.statement),
+                what: format!(
+                    "rule {} ({}:{}:{}): {} are not enforced yet",
+                    source.id, source.file, source.line, source.column, entry.statement
+                ),
                 help: "remove the rule, or run under a policy without it".into(),
             });
         }
-        guarantees.push(Guarantee { name: entry.statement.into(), state: State::Pending, by: entry.meanwhile.into() });
+        guarantees.push(Guarantee {
+            name: entry.statement.into(),
+            state: State::Pending,
+            by: entry.meanwhile.into(),
+        });
     }
     for (statement, count, own) in [
-        ("alerts", policy.alerts.len(), policy.policies.iter().any(|p| !p.shipped) && own_statements(policy, &policy.alerts)),
-        ("secrets", policy.environment.secrets.len(), policy.environment.secrets.iter().any(|secret| !policy.policies[policy.sources[secret.source].policy].shipped)),
-        ("tripwire reactions", policy.tripwires.len(), own_statements(policy, &policy.tripwires)),
+        (
+            "alerts",
+            policy.alerts.len(),
+            policy.policies.iter().any(|p| !p.shipped) && own_statements(policy, &policy.alerts),
+        ),
+        (
+            "secrets",
+            policy.environment.secrets.len(),
+            policy
+                .environment
+                .secrets
+                .iter()
+                .any(|secret| !policy.policies[policy.sources[secret.source].policy].shipped),
+        ),
+        (
+            "tripwire reactions",
+            policy.tripwires.len(),
+            own_statements(policy, &policy.tripwires),
+        ),
     ] {
         if count == 0 {
             continue;
@@ -91,7 +118,11 @@ pub fn pending(policy: &Compiled) -> Result<Vec<Guarantee>, ShimError> {
                 help: "remove them for now; the denies in it are enforced".into(),
             });
         }
-        guarantees.push(Guarantee { name: statement.into(), state: State::Pending, by: "not in force yet".into() });
+        guarantees.push(Guarantee {
+            name: statement.into(),
+            state: State::Pending,
+            by: "not in force yet".into(),
+        });
     }
     Ok(guarantees)
 }
@@ -99,8 +130,13 @@ pub fn pending(policy: &Compiled) -> Result<Vec<Guarantee>, ShimError> {
 /// Whether any of these statements comes from a policy that does not ship.
 fn own_statements(policy: &Compiled, statements: &[serde_json::Value]) -> bool {
     statements.iter().any(|statement| {
-        let source = statement.get("source").and_then(serde_json::Value::as_u64).and_then(|index| usize::try_from(index).ok());
-        source.and_then(|index| policy.sources.get(index)).is_some_and(|source| !policy.policies[source.policy].shipped)
+        let source = statement
+            .get("source")
+            .and_then(serde_json::Value::as_u64)
+            .and_then(|index| usize::try_from(index).ok());
+        source
+            .and_then(|index| policy.sources.get(index))
+            .is_some_and(|source| !policy.policies[source.policy].shipped)
     })
 }
 
@@ -108,7 +144,13 @@ fn own_statements(policy: &Compiled, statements: &[serde_json::Value]) -> bool {
 ///
 /// # Errors
 /// L011 when it does not, or when the caller refuses all stand-ins.
-pub fn weaker(policy: &Compiled, no_weaker: bool, name: &str, missing: &str, by: &str) -> Result<Guarantee, ShimError> {
+pub fn weaker(
+    policy: &Compiled,
+    no_weaker: bool,
+    name: &str,
+    missing: &str,
+    by: &str,
+) -> Result<Guarantee, ShimError> {
     let accepted = policy.accept.iter().any(|accepted| accepted == name);
     if no_weaker || !accepted {
         let help = if no_weaker {
@@ -116,12 +158,23 @@ pub fn weaker(policy: &Compiled, no_weaker: bool, name: &str, missing: &str, by:
         } else {
             format!("let the policy say `accept weaker {name}`, or run `replicante doctor`")
         };
-        return Err(ShimError::Refused { what: format!("{missing}; its stand-in `{name}` would be {by}"), help });
+        return Err(ShimError::Refused {
+            what: format!("{missing}; its stand-in `{name}` would be {by}"),
+            help,
+        });
     }
-    Ok(Guarantee { name: name.into(), state: State::Weaker, by: by.into() })
+    Ok(Guarantee {
+        name: name.into(),
+        state: State::Weaker,
+        by: by.into(),
+    })
 }
 
 /// A guarantee that is held.
 pub fn held(name: &str, by: impl Into<String>) -> Guarantee {
-    Guarantee { name: name.into(), state: State::Held, by: by.into() }
+    Guarantee {
+        name: name.into(),
+        state: State::Held,
+        by: by.into(),
+    }
 }

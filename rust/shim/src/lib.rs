@@ -63,6 +63,9 @@ fn complain(error: &error::ShimError) {
 
 fn usage() -> ExitCode {
     // As above.
-    let _ = writeln!(std::io::stderr(), "usage: replicante-shim run --launch-fd N | probe | --version");
+    let _ = writeln!(
+        std::io::stderr(),
+        "usage: replicante-shim run --launch-fd N | probe | --version"
+    );
     ExitCode::from(4)
 }

@@ -26,19 +26,32 @@ impl Policy {
     /// # Errors
     /// L003 when it is no compiled form that this engine reads.
     pub fn read(description: &Description) -> Result<Self, ShimError> {
-        let compiled =
-            Compiled::parse(description.policy.as_bytes()).map_err(|error| ShimError::Policy(error.to_string()))?;
-        for name in ["workspace", "home", "tmp", "cache", "runtime", "agent", "run", "user"] {
+        let compiled = Compiled::parse(description.policy.as_bytes())
+            .map_err(|error| ShimError::Policy(error.to_string()))?;
+        for name in [
+            "workspace",
+            "home",
+            "tmp",
+            "cache",
+            "runtime",
+            "agent",
+            "run",
+            "user",
+        ] {
             if !description.bindings.contains_key(name) {
                 return Err(ShimError::Description(format!("no binding for {name}")));
             }
         }
         for (name, value) in &compiled.bindings {
             if description.bindings.get(name) != Some(value) {
-                return Err(ShimError::Description(format!("the policy was compiled for another {name}")));
+                return Err(ShimError::Description(format!(
+                    "the policy was compiled for another {name}"
+                )));
             }
         }
-        Ok(Self { engine: Engine::new(compiled) })
+        Ok(Self {
+            engine: Engine::new(compiled),
+        })
     }
 
     pub fn compiled(&self) -> &Compiled {
@@ -54,15 +67,27 @@ impl Policy {
                 SegmentGlob::parse(pattern.as_bytes(), 0).is_ok_and(|glob| glob.matches(name.as_bytes()))
             }),
             connect: Box::new(|path| {
-                self.engine.decide(&Request::new(Action::ConnectUnix, path)).outcome == Outcome::Allow
+                self.engine
+                    .decide(&Request::new(Action::ConnectUnix, path))
+                    .outcome
+                    == Outcome::Allow
             }),
         }
     }
 
     fn rights(&self, path: &str) -> Rights {
-        let all = [Rights::READ, Rights::WRITE, Rights::CREATE, Rights::DELETE, Rights::EXECUTE];
+        let all = [
+            Rights::READ,
+            Rights::WRITE,
+            Rights::CREATE,
+            Rights::DELETE,
+            Rights::EXECUTE,
+        ];
         let allowed = self.engine.rights(path);
-        all.into_iter().zip(allowed).filter(|(_, allowed)| *allowed).fold(Rights::NONE, |sum, (right, _)| sum.with(right))
+        all.into_iter()
+            .zip(allowed)
+            .filter(|(_, allowed)| *allowed)
+            .fold(Rights::NONE, |sum, (right, _)| sum.with(right))
     }
 
     /// The rule that refuses reading (else any other action) of a path, and whether it hides the name.
@@ -83,10 +108,14 @@ impl Policy {
             if !rule.action.is_file() || rule.effect.allows() != allows {
                 continue;
             }
-            let Some(text) = rule.pattern.as_deref().filter(|text| !seen.contains(text)) else { continue };
+            let Some(text) = rule.pattern.as_deref().filter(|text| !seen.contains(text)) else {
+                continue;
+            };
             seen.push(text);
         }
-        seen.into_iter().filter_map(|text| Glob::parse(text).ok().map(|glob| take_apart(&glob, text))).collect()
+        seen.into_iter()
+            .filter_map(|text| Glob::parse(text).ok().map(|glob| take_apart(&glob, text)))
+            .collect()
     }
 
     /// Verdicts of all system calls.
@@ -99,7 +128,9 @@ impl Policy {
             let rule = decision.rule.map(|rule| &self.compiled().rules[rule]);
             match rule {
                 Some(rule) if rule.kill => Ruling::Killed,
-                Some(rule) => Ruling::Denied { errno: rule.errno.as_deref().and_then(errno_by_name) },
+                Some(rule) => Ruling::Denied {
+                    errno: rule.errno.as_deref().and_then(errno_by_name),
+                },
                 None => Ruling::Denied { errno: None },
             }
         })
@@ -120,7 +151,10 @@ impl Policy {
 
     /// The id of a source; `beneath` for what no policy lifts.
     pub fn rule_id(&self, source: usize) -> String {
-        self.compiled().sources.get(source).map_or_else(|| "beneath".to_owned(), |source| source.id.clone())
+        self.compiled()
+            .sources
+            .get(source)
+            .map_or_else(|| "beneath".to_owned(), |source| source.id.clone())
     }
 
     fn source(&self, id: &str) -> Option<&Source> {
@@ -129,7 +163,8 @@ impl Policy {
 
     /// `file:line:column` of a rule.
     pub fn place(&self, id: &str) -> Option<String> {
-        self.source(id).map(|source| format!("{}:{}:{}", source.file, source.line, source.column))
+        self.source(id)
+            .map(|source| format!("{}:{}:{}", source.file, source.line, source.column))
     }
 
     pub fn because(&self, id: &str) -> Option<&str> {
@@ -149,11 +184,19 @@ impl Policy {
     /// # Errors
     /// L011 for a set of ports that neither can say.
     pub fn listen_ports(&self) -> Result<Option<Vec<u16>>, ShimError> {
-        if self.compiled().rules.iter().all(|rule| rule.action != Action::Listen) {
+        if self
+            .compiled()
+            .rules
+            .iter()
+            .all(|rule| rule.action != Action::Listen)
+        {
             return Ok(Some(Vec::new()));
         }
         let allowed = |port: u16| {
-            let request = Request { port: Some(port), ..Request::new(Action::Listen, "") };
+            let request = Request {
+                port: Some(port),
+                ..Request::new(Action::Listen, "")
+            };
             self.engine.decide(&request).outcome == Outcome::Allow
         };
         let ports: Vec<u16> = (0..=u16::MAX).filter(|port| allowed(*port)).collect();
@@ -167,12 +210,15 @@ impl Policy {
             return Ok(Some(ports));
         }
         Err(ShimError::Refused {
-            what: format!("{} ports to listen on: Landlock takes at most {MOST_PORTS} one by one", ports.len()),
+            what: format!(
+                "{} ports to listen on: Landlock takes at most {MOST_PORTS} one by one",
+                ports.len()
+            ),
             help: "allow a smaller range, or all of 1024..65535".into(),
         })
     }
 
-    /// The smallest `max-file` that holds for every file, for RLIMIT_FSIZE.
+    /// The smallest `max-file` that holds for every file, for `RLIMIT_FSIZE`.
     pub fn max_file(&self) -> Option<u64> {
         let compiled = self.compiled();
         compiled
@@ -187,17 +233,25 @@ impl Policy {
     }
 }
 
+type Asked<'a, T> = Box<dyn Fn(&str) -> T + 'a>;
+type Compared<'a> = Box<dyn Fn(&str, &str) -> bool + 'a>;
+
 /// The closures behind `Questions`, owned.
 pub struct Answers<'a> {
-    rights: Box<dyn Fn(&str) -> Rights + 'a>,
-    refusal: Box<dyn Fn(&str) -> Option<(usize, bool)> + 'a>,
-    segment: Box<dyn Fn(&str, &str) -> bool + 'a>,
-    connect: Box<dyn Fn(&str) -> bool + 'a>,
+    rights: Asked<'a, Rights>,
+    refusal: Asked<'a, Option<(usize, bool)>>,
+    segment: Compared<'a>,
+    connect: Asked<'a, bool>,
 }
 
 impl Answers<'_> {
     pub fn as_questions(&self) -> Questions<'_> {
-        Questions { rights: &*self.rights, refusal: &*self.refusal, segment: &*self.segment, connect: &*self.connect }
+        Questions {
+            rights: &*self.rights,
+            refusal: &*self.refusal,
+            segment: &*self.segment,
+            connect: &*self.connect,
+        }
     }
 }
 
@@ -219,8 +273,21 @@ fn take_apart(glob: &Glob, text: &str) -> Pattern {
 /// The numbers of the names that policies use (errno(3)).
 fn errno_by_name(name: &str) -> Option<u16> {
     const NAMES: [(&str, u16); 12] = [
-        ("EPERM", 1), ("ENOENT", 2), ("EIO", 5), ("EBADF", 9), ("EAGAIN", 11), ("ENOMEM", 12), ("EACCES", 13),
-        ("EBUSY", 16), ("EINVAL", 22), ("ENOSYS", 38), ("EOPNOTSUPP", 95), ("EAFNOSUPPORT", 97),
+        ("EPERM", 1),
+        ("ENOENT", 2),
+        ("EIO", 5),
+        ("EBADF", 9),
+        ("EAGAIN", 11),
+        ("ENOMEM", 12),
+        ("EACCES", 13),
+        ("EBUSY", 16),
+        ("EINVAL", 22),
+        ("ENOSYS", 38),
+        ("EOPNOTSUPP", 95),
+        ("EAFNOSUPPORT", 97),
     ];
-    NAMES.iter().find(|(known, _)| *known == name).map(|(_, number)| *number)
+    NAMES
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, number)| *number)
 }

@@ -80,7 +80,11 @@ impl Recorder {
             failed: None,
             dirty: false,
         };
-        Self { state: Mutex::new(state), written: Condvar::new(), explain }
+        Self {
+            state: Mutex::new(state),
+            written: Condvar::new(),
+            explain,
+        }
     }
 
     /// Records a life-cycle event. It is written when this returns, so that the death of any process loses nothing;
@@ -100,8 +104,11 @@ impl Recorder {
     pub fn denied(&self, denial: Denial) {
         let mut guard = self.lock();
         let state = &mut *guard;
-        let group =
-            Group { action: denial.action.clone(), resource: denial.resource.clone(), rule: denial.rule.clone() };
+        let group = Group {
+            action: denial.action.clone(),
+            resource: denial.resource.clone(),
+            rule: denial.rule.clone(),
+        };
         *state.groups.entry(group).or_insert(0) += 1;
         let now = clock::boot_ns();
         if now.saturating_sub(state.second_ns) >= FOLD_NS {
@@ -119,7 +126,10 @@ impl Recorder {
                     let _ = writeln!(std::io::stderr(), "replicante: denied {}", describe(place.key()));
                 }
                 let kind = place.key().kind;
-                place.insert(Fold { since_ns: now, more: 0 });
+                place.insert(Fold {
+                    since_ns: now,
+                    more: 0,
+                });
                 write(state, kind, &fields);
                 self.written.notify_one();
             }
@@ -193,7 +203,11 @@ fn flush(state: &mut State) {
     }
     let beyond = std::mem::take(&mut state.beyond);
     if beyond > 0 {
-        write(state, "journal.coalesced", &json!({"count": beyond, "why": "over 1000 distinct denials in a second"}));
+        write(
+            state,
+            "journal.coalesced",
+            &json!({"count": beyond, "why": "over 1000 distinct denials in a second"}),
+        );
     }
 }
 
@@ -216,17 +230,33 @@ fn fields(denial: &Denial) -> Value {
 }
 
 fn describe(denial: &Denial) -> String {
-    let Denial { action, resource, rule, process, .. } = denial;
-    format!("{action} {} by {} ({}): rule {rule}", printable(resource), printable(&process.comm), process.tid)
+    let Denial {
+        action,
+        resource,
+        rule,
+        process,
+        ..
+    } = denial;
+    format!(
+        "{action} {} by {} ({}): rule {rule}",
+        printable(resource),
+        printable(&process.comm),
+        process.tid
+    )
 }
 
 /// Text from the agent, fit for a terminal: control characters are spelled out.
 pub fn printable(text: &str) -> String {
     text.chars()
-        .flat_map(|c| if c.is_control() || ('\u{202a}'..='\u{202e}').contains(&c) || ('\u{2066}'..='\u{2069}').contains(&c) {
-            c.escape_unicode().collect::<Vec<_>>()
-        } else {
-            vec![c]
+        .flat_map(|c| {
+            if c.is_control()
+                || ('\u{202a}'..='\u{202e}').contains(&c)
+                || ('\u{2066}'..='\u{2069}').contains(&c)
+            {
+                c.escape_unicode().collect::<Vec<_>>()
+            } else {
+                vec![c]
+            }
         })
         .collect()
 }

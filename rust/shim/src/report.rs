@@ -24,9 +24,15 @@ fn text(policy: &Policy, groups: &[(Group, u64)], run: &str) -> String {
         return String::new();
     }
     let total: u64 = groups.iter().map(|(_, count)| count).sum();
-    let mut lines = vec![format!("replicante: {total} {} (run {run})", if total == 1 { "denial" } else { "denials" })];
+    let mut lines = vec![format!(
+        "replicante: {total} {} (run {run})",
+        if total == 1 { "denial" } else { "denials" }
+    )];
     for (group, count) in groups.iter().take(MOST_GROUPS) {
-        let place = policy.place(&group.rule).map(|place| format!(" ({place})")).unwrap_or_default();
+        let place = policy
+            .place(&group.rule)
+            .map(|place| format!(" ({place})"))
+            .unwrap_or_default();
         lines.push(format!(
             "  {count} × {} {}  rule {}{place}",
             group.action,
@@ -42,7 +48,10 @@ fn text(policy: &Policy, groups: &[(Group, u64)], run: &str) -> String {
         }
     }
     if groups.len() > MOST_GROUPS {
-        lines.push(format!("  … and {} more kinds: replicante events {run}", groups.len() - MOST_GROUPS));
+        lines.push(format!(
+            "  … and {} more kinds: replicante events {run}",
+            groups.len() - MOST_GROUPS
+        ));
     }
     lines.push(String::new());
     lines.join("\n")

@@ -20,7 +20,10 @@ pub struct Usage {
 pub fn look(init: i32, memory_limit: u64) -> Usage {
     let mut members = members_of(init);
     members.push(init); // its own times hold those of everything it reaped
-    let mut usage = Usage { processes: members.len() as u64, ..Usage::default() };
+    let mut usage = Usage {
+        processes: members.len() as u64,
+        ..Usage::default()
+    };
     let mut largest = 0;
     for pid in &members {
         let resident = resident(*pid);
@@ -33,7 +36,10 @@ pub fn look(init: i32, memory_limit: u64) -> Usage {
     }
     if usage.memory > memory_limit {
         // Shared pages were counted once for each process: ask the kernel for shares before anything is killed.
-        usage.memory = members.iter().map(|pid| proportional(*pid).unwrap_or_else(|| resident(*pid))).sum();
+        usage.memory = members
+            .iter()
+            .map(|pid| proportional(*pid).unwrap_or_else(|| resident(*pid)))
+            .sum();
     }
     usage
 }
@@ -51,10 +57,17 @@ fn members_of(init: i32) -> Vec<i32> {
     let mut members = Vec::new();
     let mut waiting = vec![init];
     while let Some(pid) = waiting.pop() {
-        let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { continue };
+        let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
+            continue;
+        };
         for task in tasks.flatten() {
-            let Ok(children) = fs::read_to_string(task.path().join("children")) else { continue };
-            let children: Vec<i32> = children.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+            let Ok(children) = fs::read_to_string(task.path().join("children")) else {
+                continue;
+            };
+            let children: Vec<i32> = children
+                .split_whitespace()
+                .filter_map(|word| word.parse().ok())
+                .collect();
             members.extend(&children);
             waiting.extend(children);
         }
@@ -65,7 +78,11 @@ fn members_of(init: i32) -> Vec<i32> {
 fn resident(pid: i32) -> u64 {
     let pages = fs::read_to_string(format!("/proc/{pid}/statm"))
         .ok()
-        .and_then(|text| text.split_whitespace().nth(1).and_then(|word| word.parse::<u64>().ok()));
+        .and_then(|text| {
+            text.split_whitespace()
+                .nth(1)
+                .and_then(|word| word.parse::<u64>().ok())
+        });
     pages.unwrap_or(0) * page_size()
 }
 
@@ -77,10 +94,19 @@ fn proportional(pid: i32) -> Option<u64> {
 }
 
 fn cpu_ns(pid: i32) -> u64 {
-    let Ok(text) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return 0 };
+    let Ok(text) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
+        return 0;
+    };
     // The name may hold spaces and parentheses; the numbers follow its last one. Fields 14 to 17 are ticks.
-    let Some((_, rest)) = text.rsplit_once(')') else { return 0 };
-    let ticks: u64 = rest.split_whitespace().skip(11).take(4).filter_map(|word| word.parse::<u64>().ok()).sum();
+    let Some((_, rest)) = text.rsplit_once(')') else {
+        return 0;
+    };
+    let ticks: u64 = rest
+        .split_whitespace()
+        .skip(11)
+        .take(4)
+        .filter_map(|word| word.parse::<u64>().ok())
+        .sum();
     ticks * (1_000_000_000 / rustix::param::clock_ticks_per_second().max(1))
 }
 

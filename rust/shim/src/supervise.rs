@@ -80,7 +80,11 @@ struct Loop<'a> {
 impl<'a> Loop<'a> {
     fn new(mut watch: Watch<'a>) -> Self {
         let relays = std::mem::take(&mut watch.relays);
-        let pumps = relays.into_iter().map(|relay| Pump { from: Some(relay.from), to: relay.to, waiting: Vec::new() });
+        let pumps = relays.into_iter().map(|relay| Pump {
+            from: Some(relay.from),
+            to: relay.to,
+            waiting: Vec::new(),
+        });
         let now = clock::boot_ns();
         Self {
             pumps: pumps.collect(),
@@ -99,21 +103,21 @@ impl<'a> Loop<'a> {
     fn run(mut self) -> Ending {
         loop {
             let ready = self.wait();
-            if ready.signal {
-                self.signals();
+            for kind in &ready {
+                match kind {
+                    Kind::Signal => self.signals(),
+                    Kind::Terminal => self.read_terminal(),
+                    Kind::Stdin => self.feed_terminal(),
+                    Kind::In(index) => self.fill(*index),
+                    Kind::Out(index) => self.empty(*index),
+                    Kind::Channel => {}
+                }
             }
-            if ready.terminal {
-                self.from_terminal();
-            }
-            if ready.stdin {
-                self.to_terminal();
-            }
-            self.pump(&ready);
             if let Some(ending) = self.amounts() {
                 self.watch.sandbox.kill();
                 return self.drained(ending);
             }
-            if ready.channel {
+            if ready.contains(&Kind::Channel) {
                 let ending = match self.watch.sandbox.next() {
                     Ok(Message::Ended(exit)) => match self.ending {
                         Some((key, _)) => Ending::Time(key),
@@ -134,7 +138,7 @@ impl<'a> Loop<'a> {
         }
     }
 
-    fn wait(&self) -> Ready {
+    fn wait(&self) -> Vec<Kind> {
         let stdin = rustix::stdio::stdin();
         let mut entries = vec![
             PollFd::from_borrowed_fd(self.watch.sandbox.channel(), PollFlags::IN),
@@ -158,25 +162,18 @@ impl<'a> Loop<'a> {
                 kinds.push(Kind::In(index));
             }
         }
-        let timeout = Timespec { tv_sec: 0, tv_nsec: i64::try_from(TICK_NS).unwrap_or(0) };
-        let mut ready = Ready::default();
+        let timeout = Timespec {
+            tv_sec: 0,
+            tv_nsec: i64::try_from(TICK_NS).unwrap_or(0),
+        };
         if poll(&mut entries, Some(&timeout)).is_err() {
-            return ready;
+            return Vec::new();
         }
-        for (entry, kind) in entries.iter().zip(kinds) {
-            if entry.revents().is_empty() {
-                continue;
-            }
-            match kind {
-                Kind::Channel => ready.channel = true,
-                Kind::Signal => ready.signal = true,
-                Kind::Terminal => ready.terminal = true,
-                Kind::Stdin => ready.stdin = true,
-                Kind::In(index) => ready.readable.push(index),
-                Kind::Out(index) => ready.writable.push(index),
-            }
-        }
-        ready
+        let ready = entries
+            .iter()
+            .zip(kinds)
+            .filter(|(entry, _)| !entry.revents().is_empty());
+        ready.map(|(_, kind)| kind).collect()
     }
 
     fn signals(&self) {
@@ -193,17 +190,23 @@ impl<'a> Loop<'a> {
         }
     }
 
-    fn from_terminal(&mut self) {
-        let Some(master) = &self.watch.terminal else { return };
+    fn read_terminal(&mut self) {
+        let Some(master) = &self.watch.terminal else {
+            return;
+        };
         let mut buffer = [0u8; 16 * 1024];
         // EIO: no process has the terminal open just now.
-        let Ok(length) = rustix::io::read(master, &mut buffer[..]) else { return };
+        let Ok(length) = rustix::io::read(master, &mut buffer[..]) else {
+            return;
+        };
         self.active_ns = clock::boot_ns();
         self.emit(1, &buffer[..length]);
     }
 
-    fn to_terminal(&mut self) {
-        let Some(master) = &self.watch.terminal else { return };
+    fn feed_terminal(&mut self) {
+        let Some(master) = &self.watch.terminal else {
+            return;
+        };
         let mut buffer = [0u8; SLICE];
         match rustix::io::read(rustix::stdio::stdin(), &mut buffer[..]) {
             Ok(0) => self.stdin_open = false,
@@ -221,18 +224,11 @@ impl<'a> Loop<'a> {
         }
     }
 
-    fn pump(&mut self, ready: &Ready) {
-        for index in &ready.readable {
-            self.fill(*index);
-        }
-        for index in &ready.writable {
-            self.empty(*index);
-        }
-    }
-
     fn fill(&mut self, index: usize) {
         let mut buffer = vec![0u8; 64 * 1024];
-        let Some(from) = &self.pumps[index].from else { return };
+        let Some(from) = &self.pumps[index].from else {
+            return;
+        };
         match rustix::io::read(from, &mut buffer[..]) {
             Ok(0) => self.pumps[index].from = None,
             Ok(length) => {
@@ -332,7 +328,7 @@ impl<'a> Loop<'a> {
 
     /// Passes on what is left in the pipes; everything that could write to them is dead.
     fn drained(mut self, ending: Ending) -> Ending {
-        self.from_terminal();
+        self.read_terminal();
         for index in 0..self.pumps.len() {
             while self.pumps[index].from.is_some() || !self.pumps[index].waiting.is_empty() {
                 if self.pumps[index].waiting.is_empty() {
@@ -343,7 +339,10 @@ impl<'a> Loop<'a> {
             }
         }
         if self.dropped > 0 {
-            say(&format!("replicante: {} bytes of output were dropped (limit `output`)", self.dropped));
+            say(&format!(
+                "replicante: {} bytes of output were dropped (limit `output`)",
+                self.dropped
+            ));
             let fields = serde_json::json!({"bytes": self.dropped});
             // As above.
             let _ = self.watch.recorder.life("output.lost", &fields);
@@ -352,16 +351,7 @@ impl<'a> Loop<'a> {
     }
 }
 
-#[derive(Default)]
-struct Ready {
-    channel: bool,
-    signal: bool,
-    terminal: bool,
-    stdin: bool,
-    readable: Vec<usize>,
-    writable: Vec<usize>,
-}
-
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Channel,
     Signal,
@@ -372,7 +362,11 @@ enum Kind {
 }
 
 fn stream(number: i32) -> BorrowedFd<'static> {
-    if number == 2 { rustix::stdio::stderr() } else { rustix::stdio::stdout() }
+    if number == 2 {
+        rustix::stdio::stderr()
+    } else {
+        rustix::stdio::stdout()
+    }
 }
 
 fn say(line: &str) {

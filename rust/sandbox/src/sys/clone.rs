@@ -1,4 +1,4 @@
-//! Making processes. Sources: clone(2), fork(2), pidfd_open(2); `CLONE_PIDFD` since Linux 5.2.
+//! Making processes. Sources: clone(2), fork(2), `pidfd_open`(2); `CLONE_PIDFD` since Linux 5.2.
 
 use super::last_errno;
 use rustix::io::Errno;
@@ -69,7 +69,9 @@ fn clone_with(flags: libc::c_int) -> Result<Cloned, Errno> {
     if pid < 0 {
         return Err(last_errno());
     }
-    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(Cloned::Child) };
+    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
+        return Ok(Cloned::Child);
+    };
     // SAFETY: the kernel stored a new descriptor that nobody else owns.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
     Ok(Cloned::Parent { pid, pidfd })

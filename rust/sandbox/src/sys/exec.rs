@@ -1,4 +1,4 @@
-//! Becoming the agent. Sources: execve(2), close_range(2) (Linux 5.9), sigaction(2).
+//! Becoming the agent. Sources: execve(2), `close_range`(2) (Linux 5.9), sigaction(2).
 
 use super::last_errno;
 use rustix::io::Errno;
@@ -7,7 +7,10 @@ use std::ffi::CString;
 /// Replaces the process; returns only the error.
 pub fn exec(path: &CString, argv: &[CString], env: &[CString]) -> Errno {
     let pointers = |list: &[CString]| -> Vec<*const libc::c_char> {
-        list.iter().map(|item| item.as_ptr()).chain([std::ptr::null()]).collect()
+        list.iter()
+            .map(|item| item.as_ptr())
+            .chain([std::ptr::null()])
+            .collect()
     };
     let (argv, env) = (pointers(argv), pointers(env));
     // SAFETY: all pointers are to NUL-terminated strings that live until the call returns, both lists end with null.

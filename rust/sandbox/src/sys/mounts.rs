@@ -27,13 +27,22 @@ pub fn set_attributes(tree: impl AsFd, flags: AttrFlags) -> Result<(), Errno> {
             set |= bit;
         }
     }
-    call(tree.as_fd(), &libc::mount_attr { attr_set: set, attr_clr: 0, propagation: 0, userns_fd: 0 }, libc::AT_RECURSIVE)
+    call(
+        tree.as_fd(),
+        &libc::mount_attr {
+            attr_set: set,
+            attr_clr: 0,
+            propagation: 0,
+            userns_fd: 0,
+        },
+        libc::AT_RECURSIVE,
+    )
 }
 
 /// Maps the owners of a cloned tree by a user namespace (`MOUNT_ATTR_IDMAP`, Linux 5.12; tmpfs 6.3).
 ///
 /// # Errors
-/// `EINVAL` where the file system can't be mapped, `EPERM` without CAP_SYS_ADMIN over it.
+/// `EINVAL` where the file system can't be mapped, `EPERM` without `CAP_SYS_ADMIN` over it.
 pub fn idmap(tree: impl AsFd, user_namespace: impl AsFd) -> Result<(), Errno> {
     let attr = libc::mount_attr {
         attr_set: libc::MOUNT_ATTR_IDMAP,

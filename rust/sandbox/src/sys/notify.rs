@@ -1,4 +1,4 @@
-//! seccomp(2): installing a filter and answering its notifications (seccomp_unotify(2), Linux 5.0).
+//! seccomp(2): installing a filter and answering its notifications (`seccomp_unotify`(2), Linux 5.0).
 
 use super::last_errno;
 use replicante_core::seccomp::Instruction;
@@ -27,14 +27,27 @@ const WAIT_KILLABLE_RECV: libc::c_ulong = 1 << 5; // Linux 5.19
 pub fn install_filter(program: &[Instruction]) -> Result<OwnedFd, Errno> {
     let mut filter: Vec<libc::sock_filter> = program
         .iter()
-        .map(|step| libc::sock_filter { code: step.code, jt: step.jt, jf: step.jf, k: step.k })
+        .map(|step| libc::sock_filter {
+            code: step.code,
+            jt: step.jt,
+            jf: step.jf,
+            k: step.k,
+        })
         .collect();
     let length = u16::try_from(filter.len()).map_err(|_| Errno::INVAL)?;
-    let prog = libc::sock_fprog { len: length, filter: filter.as_mut_ptr() };
+    let prog = libc::sock_fprog {
+        len: length,
+        filter: filter.as_mut_ptr(),
+    };
     let load = |flags: libc::c_ulong| {
         // SAFETY: `prog` points to `length` instructions that live until the call returns; the kernel copies them.
         unsafe {
-            libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, std::ptr::from_ref(&prog))
+            libc::syscall(
+                libc::SYS_seccomp,
+                libc::SECCOMP_SET_MODE_FILTER,
+                flags,
+                std::ptr::from_ref(&prog),
+            )
         }
     };
     let mut fd = load(libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | WAIT_KILLABLE_RECV);
@@ -56,9 +69,16 @@ const ID_VALID: libc::c_ulong = 0x4008_2102; // SECCOMP_IOCTL_NOTIF_ID_VALID
 
 /// Whether any process still has the filter.
 pub fn someone_left(listener: impl AsFd) -> bool {
-    let mut ready = [rustix::event::PollFd::new(&listener, rustix::event::PollFlags::IN)];
-    let now = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
-    rustix::event::poll(&mut ready, Some(&now)).is_err() || !ready[0].revents().contains(rustix::event::PollFlags::HUP)
+    let mut ready = [rustix::event::PollFd::new(
+        &listener,
+        rustix::event::PollFlags::IN,
+    )];
+    let now = rustix::time::Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    rustix::event::poll(&mut ready, Some(&now)).is_err()
+        || !ready[0].revents().contains(rustix::event::PollFlags::HUP)
 }
 
 /// Waits for the next refused call.
@@ -88,15 +108,32 @@ pub fn receive(listener: impl AsFd) -> Result<Notification, Errno> {
 /// # Errors
 /// `ENOENT` when the caller died meanwhile: then there is nobody to answer.
 pub fn reply(listener: impl AsFd, id: u64, errno: u16) -> Result<(), Errno> {
-    let answer = libc::seccomp_notif_resp { id, val: 0, error: -i32::from(errno), flags: 0 };
+    let answer = libc::seccomp_notif_resp {
+        id,
+        val: 0,
+        error: -i32::from(errno),
+        flags: 0,
+    };
     // SAFETY: the structure lives until the call returns and has the size that is part of the request's number.
-    let result = unsafe { libc::ioctl(listener.as_fd().as_raw_fd(), SEND as _, std::ptr::from_ref(&answer)) };
+    let result = unsafe {
+        libc::ioctl(
+            listener.as_fd().as_raw_fd(),
+            SEND as _,
+            std::ptr::from_ref(&answer),
+        )
+    };
     if result < 0 { Err(last_errno()) } else { Ok(()) }
 }
 
 /// Whether the caller still waits: what was read of it under `/proc` belongs to it and not to a successor.
 pub fn still_waiting(listener: impl AsFd, id: u64) -> bool {
     // SAFETY: the number lives until the call returns and has the size that is part of the request's number.
-    let result = unsafe { libc::ioctl(listener.as_fd().as_raw_fd(), ID_VALID as _, std::ptr::from_ref(&id)) };
+    let result = unsafe {
+        libc::ioctl(
+            listener.as_fd().as_raw_fd(),
+            ID_VALID as _,
+            std::ptr::from_ref(&id),
+        )
+    };
     result == 0
 }

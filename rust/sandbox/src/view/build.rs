@@ -8,9 +8,9 @@ use crate::error::{During, StepError};
 use crate::sys::{self, AttrFlags};
 use rustix::fs::{CWD, FileType, Mode, OFlags, mkdirat, openat, symlinkat};
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
-    UnmountFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount, mount_change,
-    mount_remount, move_mount, open_tree, unmount,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
+    OpenTreeFlags, UnmountFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
+    mount, mount_change, mount_remount, move_mount, open_tree, unmount,
 };
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -44,7 +44,10 @@ pub struct Fuse<'a> {
 pub fn open_trees(view: &View, mapping: Option<BorrowedFd<'_>>) -> Result<Trees, StepError> {
     let mut trees = Vec::with_capacity(view.items.len());
     for item in &view.items {
-        let Node::Bind { source, rights, ours, .. } = &item.node else {
+        let Node::Bind {
+            source, rights, ours, ..
+        } = &item.node
+        else {
             trees.push(None);
             continue;
         };
@@ -66,8 +69,11 @@ pub fn open_trees(view: &View, mapping: Option<BorrowedFd<'_>>) -> Result<Trees,
         {
             sys::idmap(&tree, mapping).during("map the owners of a tree", source)?;
         }
-        let flags =
-            AttrFlags { read_only: !changes, no_exec: !rights.has(Rights::EXECUTE), no_dev: true };
+        let flags = AttrFlags {
+            read_only: !changes,
+            no_exec: !rights.has(Rights::EXECUTE),
+            no_dev: true,
+        };
         sys::set_attributes(&tree, flags).during("restrict a tree", source)?;
         trees.push(Some(tree));
     }
@@ -79,8 +85,14 @@ pub fn open_trees(view: &View, mapping: Option<BorrowedFd<'_>>) -> Result<Trees,
 /// # Errors
 /// The step that failed; the process must end.
 pub fn build(view: &View, trees: Trees, fuse: Option<Fuse<'_>>) -> Result<Built, StepError> {
-    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).during("separate mounts", "/")?;
-    let proc = detached("proc", &[], FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_NOEXEC)?;
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+        .during("separate mounts", "/")?;
+    let proc = detached(
+        "proc",
+        &[],
+        FsMountFlags::FSMOUNT_CLOEXEC,
+        MountAttrFlags::MOUNT_ATTR_NOEXEC,
+    )?;
     let devices = DEVICES
         .iter()
         .map(|name| {
@@ -90,7 +102,11 @@ pub fn build(view: &View, trees: Trees, fuse: Option<Fuse<'_>>) -> Result<Built,
         })
         .collect::<Result<Vec<_>, _>>()?;
     enter_root()?;
-    let mut builder = Builder { served: false, gone: Vec::new(), masks: 0 };
+    let mut builder = Builder {
+        served: false,
+        gone: Vec::new(),
+        masks: 0,
+    };
     builder.start_masks(view, fuse, &proc)?;
     for (item, tree) in view.items.iter().zip(trees.0) {
         builder.item(item, tree, &proc, &devices)?;
@@ -107,7 +123,8 @@ fn enter_root() -> Result<(), StepError> {
         FsMountFlags::FSMOUNT_CLOEXEC,
         MountAttrFlags::MOUNT_ATTR_NODEV,
     )?;
-    move_mount(&root, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).during("place the new root", "/")?;
+    move_mount(&root, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+        .during("place the new root", "/")?;
     rustix::process::fchdir(&root).during("enter the new root", "/")?;
     rustix::process::pivot_root(".", ".").during("change the root", "/")?;
     unmount(".", UnmountFlags::DETACH).during("let go of the host's root", "/")?;
@@ -130,7 +147,12 @@ fn detached(
         }
     }
     fsconfig_create(context.as_fd()).during(step, kind)?;
-    fsmount(context.as_fd(), flags, attributes | MountAttrFlags::MOUNT_ATTR_NOSUID).during(step, kind)
+    fsmount(
+        context.as_fd(),
+        flags,
+        attributes | MountAttrFlags::MOUNT_ATTR_NOSUID,
+    )
+    .during(step, kind)
 }
 
 struct Builder {
@@ -145,7 +167,11 @@ impl Builder {
     fn start_masks(&mut self, view: &View, fuse: Option<Fuse<'_>>, proc: &OwnedFd) -> Result<(), StepError> {
         directory(MASKS)?;
         directory(MADE)?;
-        if !view.items.iter().any(|item| matches!(item.node, Node::Mask { .. })) {
+        if !view
+            .items
+            .iter()
+            .any(|item| matches!(item.node, Node::Mask { .. }))
+        {
             return Ok(());
         }
         if let Some(fuse) = fuse {
@@ -156,8 +182,14 @@ impl Builder {
                 fuse.gid
             );
             let options = std::ffi::CString::new(options).unwrap_or_default();
-            mount("replicante", MASKS, "fuse", MountFlags::NOSUID | MountFlags::NODEV, Some(options.as_c_str()))
-                .during("mount the masks", "/dev/fuse")?;
+            mount(
+                "replicante",
+                MASKS,
+                "fuse",
+                MountFlags::NOSUID | MountFlags::NODEV,
+                Some(options.as_c_str()),
+            )
+            .during("mount the masks", "/dev/fuse")?;
             (fuse.start)(fuse.device.as_fd(), proc.as_fd())?;
             self.served = true;
             return Ok(());
@@ -194,9 +226,16 @@ impl Builder {
             }
             Node::Mask { directory, .. } => self.mask(path, *directory),
             Node::Tmpfs { size, mode, exec } => {
-                let exec = if *exec { MountAttrFlags::empty() } else { MountAttrFlags::MOUNT_ATTR_NOEXEC };
+                let exec = if *exec {
+                    MountAttrFlags::empty()
+                } else {
+                    MountAttrFlags::MOUNT_ATTR_NOEXEC
+                };
                 let options = [("size", size.to_string()), ("mode", format!("{mode:o}"))];
-                let options: Vec<(&str, &str)> = options.iter().map(|(key, value)| (*key, value.as_str())).collect();
+                let options: Vec<(&str, &str)> = options
+                    .iter()
+                    .map(|(key, value)| (*key, value.as_str()))
+                    .collect();
                 let attributes = MountAttrFlags::MOUNT_ATTR_NODEV | exec;
                 let mount = detached("tmpfs", &options, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
                 self.place(&mount, path, true)
@@ -218,7 +257,8 @@ impl Builder {
             self.gone.push(path.to_owned());
             return Ok(());
         }
-        move_mount(mount, "", CWD, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).during("place a mount", path)
+        move_mount(mount, "", CWD, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+            .during("place a mount", path)
     }
 
     fn mask(&mut self, path: &str, is_directory: bool) -> Result<(), StepError> {
@@ -251,9 +291,18 @@ impl Builder {
         drop(fd);
         let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
         let tree = open_tree(CWD, own.as_str(), flags).during("make a file", path)?;
-        sys::set_attributes(&tree, AttrFlags { read_only: true, no_exec: true, no_dev: true })
-            .during("make a file", path)?;
-        if rustix::fs::lstat(path).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink) {
+        sys::set_attributes(
+            &tree,
+            AttrFlags {
+                read_only: true,
+                no_exec: true,
+                no_dev: true,
+            },
+        )
+        .during("make a file", path)?;
+        if rustix::fs::lstat(path)
+            .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink)
+        {
             return Ok(()); // a link of the host stays a link (`decisions.md` §2)
         }
         self.place(&tree, path, false)
@@ -287,30 +336,82 @@ fn file(path: &str) -> Result<(), StepError> {
     }
     directory(parent(path))?;
     let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
-    openat(CWD, path, flags, Mode::from_raw_mode(0o644)).during("make a mount point", path).map(drop)
+    openat(CWD, path, flags, Mode::from_raw_mode(0o644))
+        .during("make a mount point", path)
+        .map(drop)
 }
 
 /// Covers the files of `/proc` that speak of the whole machine (`kernel.md` §3).
 fn cover_proc() -> Result<(), StepError> {
     const COVERED: [&str; 19] = [
-        "kcore", "keys", "key-users", "sysrq-trigger", "timer_list", "sched_debug", "scsi", "acpi", "bus", "fs", "irq",
-        "kallsyms", "kmsg", "kpagecount", "kpageflags", "kpagecgroup", "latency_stats", "slabinfo", "config.gz",
+        "kcore",
+        "keys",
+        "key-users",
+        "sysrq-trigger",
+        "timer_list",
+        "sched_debug",
+        "scsi",
+        "acpi",
+        "bus",
+        "fs",
+        "irq",
+        "kallsyms",
+        "kmsg",
+        "kpagecount",
+        "kpageflags",
+        "kpagecgroup",
+        "latency_stats",
+        "slabinfo",
+        "config.gz",
     ];
-    let empty = detached("tmpfs", &[("size", "0"), ("mode", "0")], FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_RDONLY)?;
+    let empty = detached(
+        "tmpfs",
+        &[("size", "0"), ("mode", "0")],
+        FsMountFlags::FSMOUNT_CLOEXEC,
+        MountAttrFlags::MOUNT_ATTR_RDONLY,
+    )?;
     move_mount(&empty, "", CWD, MADE, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).during("cover /proc", MADE)?;
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     for name in COVERED {
         let path = join("/proc", name);
-        let Ok(stat) = rustix::fs::stat(path.as_str()) else { continue };
-        let cover = if FileType::from_raw_mode(stat.st_mode) == FileType::Directory { MADE } else { "/dev/null" };
+        let Ok(stat) = rustix::fs::stat(path.as_str()) else {
+            continue;
+        };
+        let cover = if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+            MADE
+        } else {
+            "/dev/null"
+        };
         let tree = open_tree(CWD, cover, flags).during("cover a file of /proc", name)?;
-        move_mount(&tree, "", CWD, path.as_str(), MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
-            .during("cover a file of /proc", name)?;
+        move_mount(
+            &tree,
+            "",
+            CWD,
+            path.as_str(),
+            MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
+        )
+        .during("cover a file of /proc", name)?;
     }
     unmount(MADE, UnmountFlags::DETACH).during("cover /proc", MADE)?;
-    let tree = open_tree(CWD, "/proc/sys", flags | OpenTreeFlags::AT_RECURSIVE).during("cover /proc", "/proc/sys")?;
-    sys::set_attributes(&tree, AttrFlags { read_only: true, no_exec: true, no_dev: true }).during("cover /proc", "/proc/sys")?;
-    move_mount(&tree, "", CWD, "/proc/sys", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).during("cover /proc", "/proc/sys")
+    let tree = open_tree(CWD, "/proc/sys", flags | OpenTreeFlags::AT_RECURSIVE)
+        .during("cover /proc", "/proc/sys")?;
+    sys::set_attributes(
+        &tree,
+        AttrFlags {
+            read_only: true,
+            no_exec: true,
+            no_dev: true,
+        },
+    )
+    .during("cover /proc", "/proc/sys")?;
+    move_mount(
+        &tree,
+        "",
+        CWD,
+        "/proc/sys",
+        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
+    )
+    .during("cover /proc", "/proc/sys")
 }
 
 fn devices_directory(path: &str, devices: &[OwnedFd]) -> Result<(), StepError> {
@@ -318,7 +419,14 @@ fn devices_directory(path: &str, devices: &[OwnedFd]) -> Result<(), StepError> {
     for (name, tree) in DEVICES.iter().zip(devices) {
         let place = join(path, name);
         file(&place)?;
-        move_mount(tree, "", CWD, place.as_str(), MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).during("show a device", name)?;
+        move_mount(
+            tree,
+            "",
+            CWD,
+            place.as_str(),
+            MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
+        )
+        .during("show a device", name)?;
     }
     for (name, target) in [
         ("fd", "/proc/self/fd"),
@@ -330,15 +438,25 @@ fn devices_directory(path: &str, devices: &[OwnedFd]) -> Result<(), StepError> {
         symlinkat(target, CWD, join(path, name)).during("make a link", name)?;
     }
     for (name, kind, options) in [
-        ("pts", "devpts", &[("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620")][..]),
+        (
+            "pts",
+            "devpts",
+            &[("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620")][..],
+        ),
         ("shm", "tmpfs", &[("size", "256M"), ("mode", "1777")][..]),
     ] {
         let attributes = MountAttrFlags::MOUNT_ATTR_NOEXEC;
         let mount = detached(kind, options, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
         let place = join(path, name);
         directory(&place)?;
-        move_mount(&mount, "", CWD, place.as_str(), MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
-            .during("make a file system", &place)?;
+        move_mount(
+            &mount,
+            "",
+            CWD,
+            place.as_str(),
+            MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
+        )
+        .during("make a file system", &place)?;
     }
     Ok(())
 }

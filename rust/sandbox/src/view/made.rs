@@ -7,10 +7,16 @@ pub fn files(inputs: &Inputs<'_>) -> Vec<(&'static str, String)> {
     let (uid, gid) = (inputs.uid, inputs.gid);
     let (user, home) = (&inputs.bindings.user, &inputs.bindings.home);
     vec![
-        ("/etc/hosts", "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n127.0.0.1\tsandbox\n".into()),
+        (
+            "/etc/hosts",
+            "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n127.0.0.1\tsandbox\n".into(),
+        ),
         ("/etc/hostname", "sandbox\n".into()),
         ("/etc/resolv.conf", "nameserver 198.18.0.1\n".into()),
-        ("/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n".into()),
+        (
+            "/etc/nsswitch.conf",
+            "passwd: files\ngroup: files\nhosts: files dns\n".into(),
+        ),
         (
             "/etc/passwd",
             format!(
@@ -18,7 +24,10 @@ pub fn files(inputs: &Inputs<'_>) -> Vec<(&'static str, String)> {
                  nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
             ),
         ),
-        ("/etc/group", format!("root:x:0:\n{user}:x:{gid}:\nnogroup:x:65534:\n")),
+        (
+            "/etc/group",
+            format!("root:x:0:\n{user}:x:{gid}:\nnogroup:x:65534:\n"),
+        ),
         ("/etc/machine-id", format!("{}\n", inputs.machine_id)),
     ]
 }

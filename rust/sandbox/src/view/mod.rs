@@ -58,19 +58,36 @@ pub struct Item {
 #[serde(rename_all = "kebab-case", tag = "is")]
 pub enum Node {
     /// The host's object at `source`, with everything below it, bound with these rights.
-    Bind { source: String, directory: bool, rights: Rights, ours: bool },
+    Bind {
+        source: String,
+        directory: bool,
+        rights: Rights,
+        ours: bool,
+    },
     /// A symbolic link of the host, made again.
-    Link { target: String },
+    Link {
+        target: String,
+    },
     /// An empty directory that can be passed through; listing shows what stands in it.
     Stub,
     /// An object over a denied name: mode 000, or absent when `hidden`.
-    Mask { directory: bool, hidden: bool, source: usize },
+    Mask {
+        directory: bool,
+        hidden: bool,
+        source: usize,
+    },
     /// A private file system of ours.
-    Tmpfs { size: u64, mode: u32, exec: bool },
+    Tmpfs {
+        size: u64,
+        mode: u32,
+        exec: bool,
+    },
     Proc,
     Devices,
     /// A file made by us with this text.
-    File { text: String },
+    File {
+        text: String,
+    },
 }
 
 /// The plan of the whole view: items, parents before children, and what could not be done.
@@ -84,13 +101,18 @@ pub struct View {
 impl View {
     /// The deepest item at or above `path`.
     pub fn covering(&self, path: &str) -> Option<&Item> {
-        self.items.iter().filter(|item| is_at_or_below(path, &item.path)).max_by_key(|item| item.path.len())
+        self.items
+            .iter()
+            .filter(|item| is_at_or_below(path, &item.path))
+            .max_by_key(|item| item.path.len())
     }
 }
 
 /// Whether `path` is `above` or lies below it; both canonical.
 pub fn is_at_or_below(path: &str, above: &str) -> bool {
-    above == "/" || path == above || (path.starts_with(above) && path.as_bytes().get(above.len()) == Some(&b'/'))
+    above == "/"
+        || path == above
+        || (path.starts_with(above) && path.as_bytes().get(above.len()) == Some(&b'/'))
 }
 
 /// The parent of a canonical path; `/` is its own.
@@ -103,7 +125,11 @@ pub fn parent(path: &str) -> &str {
 
 /// `directory` and `name` joined.
 pub fn join(directory: &str, name: &str) -> String {
-    if directory == "/" { format!("/{name}") } else { format!("{directory}/{name}") }
+    if directory == "/" {
+        format!("/{name}")
+    } else {
+        format!("{directory}/{name}")
+    }
 }
 
 #[cfg(test)]
@@ -112,9 +138,13 @@ mod tests {
 
     #[test]
     fn below_means_whole_segments() {
-        for (path, above, below) in
-            [("/a/b", "/a", true), ("/ab", "/a", false), ("/a", "/a", true), ("/a", "/", true), ("/", "/a", false)]
-        {
+        for (path, above, below) in [
+            ("/a/b", "/a", true),
+            ("/ab", "/a", false),
+            ("/a", "/a", true),
+            ("/a", "/", true),
+            ("/", "/a", false),
+        ] {
             assert_eq!(is_at_or_below(path, above), below, "{path} {above}");
         }
     }

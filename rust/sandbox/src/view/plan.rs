@@ -74,7 +74,11 @@ const OWN: [&str; 3] = ["/proc", "/dev", "/agent"];
 /// # Errors
 /// A line for a person when a rule asks for what no mechanism here can give.
 pub fn plan(inputs: &Inputs<'_>) -> Result<View, String> {
-    let mut planner = Planner { inputs, points: BTreeSet::new(), view: View::default() };
+    let mut planner = Planner {
+        inputs,
+        points: BTreeSet::new(),
+        view: View::default(),
+    };
     planner.collect();
     planner.settle()?;
     Ok(planner.view)
@@ -90,8 +94,13 @@ struct Planner<'a, 'b> {
 impl Planner<'_, '_> {
     fn own(&self, path: &str) -> bool {
         let places = &self.inputs.bindings;
-        let private = [places.tmp.as_str(), places.cache.as_str(), places.runtime.as_str()];
-        OWN.iter().chain(&private).any(|own| is_at_or_below(path, own)) && !is_at_or_below(path, &places.workspace)
+        let private = [
+            places.tmp.as_str(),
+            places.cache.as_str(),
+            places.runtime.as_str(),
+        ];
+        OWN.iter().chain(&private).any(|own| is_at_or_below(path, own))
+            && !is_at_or_below(path, &places.workspace)
     }
 
     fn collect(&mut self) {
@@ -125,7 +134,11 @@ impl Planner<'_, '_> {
                     .iter()
                     .flat_map(|path| {
                         let matching = |name: &String| (self.inputs.questions.segment)(glob, name);
-                        names(path).into_iter().filter(matching).map(move |name| join(path, &name)).collect::<Vec<_>>()
+                        names(path)
+                            .into_iter()
+                            .filter(matching)
+                            .map(move |name| join(path, &name))
+                            .collect::<Vec<_>>()
                     })
                     .collect(),
                 Segment::AnyDepth => paths,
@@ -134,9 +147,12 @@ impl Planner<'_, '_> {
         for path in paths {
             if path == "/" {
                 // The root is our own directory; a tree at `/` is shown entry by entry.
-                self.points.extend(names("/").into_iter().map(|name| join("/", &name)));
+                self.points
+                    .extend(names("/").into_iter().map(|name| join("/", &name)));
             } else if allow && kind_of(&path).is_none() && !self.own(&path) {
-                self.view.notes.push(format!("absent at the start, not shown: {path}"));
+                self.view
+                    .notes
+                    .push(format!("absent at the start, not shown: {path}"));
             } else {
                 self.points.insert(path);
             }
@@ -145,8 +161,15 @@ impl Planner<'_, '_> {
 
     /// Looks below workspace, home and the visible sockets' directory for names whose rights differ from their parent's.
     fn search(&mut self) {
-        let wild = |pattern: &&Pattern| pattern.segments.iter().rev().skip(1).any(|s| *s == Segment::AnyDepth)
-            || pattern.segments.iter().any(|s| matches!(s, Segment::Wild(_)));
+        let wild = |pattern: &&Pattern| {
+            pattern
+                .segments
+                .iter()
+                .rev()
+                .skip(1)
+                .any(|s| *s == Segment::AnyDepth)
+                || pattern.segments.iter().any(|s| matches!(s, Segment::Wild(_)))
+        };
         let places = &self.inputs.bindings;
         let mut roots = vec![places.workspace.clone()];
         if self.inputs.private_home.is_none() {
@@ -174,11 +197,17 @@ impl Planner<'_, '_> {
                     found.push(object.path.to_owned());
                 }
                 // Below what may not be read nothing else shows, except by a deeper rule, which has its own point.
-                if rights.has(Rights::READ) { Step::Into } else { Step::Over }
+                if rights.has(Rights::READ) {
+                    Step::Into
+                } else {
+                    Step::Over
+                }
             });
             self.points.extend(found);
             if !complete {
-                self.view.notes.push(format!("not searched to the end for guarded names: {root}"));
+                self.view
+                    .notes
+                    .push(format!("not searched to the end for guarded names: {root}"));
             }
         }
     }
@@ -190,26 +219,62 @@ impl Planner<'_, '_> {
         let mut items: BTreeMap<String, Node> = BTreeMap::new();
         items.insert("/agent".into(), Node::Stub);
         if let Some(private) = &inputs.private_home {
-            let node = Node::Bind { source: private.clone(), directory: true, rights: Rights::ALL, ours: true };
+            let node = Node::Bind {
+                source: private.clone(),
+                directory: true,
+                rights: Rights::ALL,
+                ours: true,
+            };
             items.insert(places.home.clone(), node);
         }
         let tmp_rights = (inputs.questions.rights)(&join(&places.tmp, "x"));
         if !tmp_rights.is_empty() {
             let exec = tmp_rights.has(Rights::EXECUTE);
-            items.insert(places.tmp.clone(), Node::Tmpfs { size: inputs.tmp_size, mode: 0o700, exec });
-            items.insert("/var/tmp".into(), Node::Tmpfs { size: inputs.tmp_size, mode: 0o700, exec });
+            items.insert(
+                places.tmp.clone(),
+                Node::Tmpfs {
+                    size: inputs.tmp_size,
+                    mode: 0o700,
+                    exec,
+                },
+            );
+            items.insert(
+                "/var/tmp".into(),
+                Node::Tmpfs {
+                    size: inputs.tmp_size,
+                    mode: 0o700,
+                    exec,
+                },
+            );
         }
         let cache_rights = (inputs.questions.rights)(&join(&places.cache, "x"));
         if !cache_rights.is_empty() {
-            let node = Node::Bind { source: inputs.cache.clone(), directory: true, rights: cache_rights, ours: true };
+            let node = Node::Bind {
+                source: inputs.cache.clone(),
+                directory: true,
+                rights: cache_rights,
+                ours: true,
+            };
             items.insert(places.cache.clone(), node);
         }
-        items.insert(places.runtime.clone(), Node::Tmpfs { size: 1 << 20, mode: 0o700, exec: false });
+        items.insert(
+            places.runtime.clone(),
+            Node::Tmpfs {
+                size: 1 << 20,
+                mode: 0o700,
+                exec: false,
+            },
+        );
         if (inputs.questions.rights)("/proc/version").has(Rights::READ) {
             items.insert("/proc".into(), Node::Proc);
         }
         items.insert("/dev".into(), Node::Devices);
-        let points: Vec<String> = self.points.iter().filter(|path| !self.own(path)).cloned().collect();
+        let points: Vec<String> = self
+            .points
+            .iter()
+            .filter(|path| !self.own(path))
+            .cloned()
+            .collect();
         for path in points {
             if let Some(node) = self.node(&path, &items)? {
                 items.insert(path, node);
@@ -220,8 +285,13 @@ impl Planner<'_, '_> {
                 items.insert(path.into(), Node::File { text });
             }
         }
-        self.view.items = items.into_iter().map(|(path, node)| Item { path, node }).collect();
-        self.view.items.sort_by_key(|item| (item.path.matches('/').count(), item.path.clone()));
+        self.view.items = items
+            .into_iter()
+            .map(|(path, node)| Item { path, node })
+            .collect();
+        self.view
+            .items
+            .sort_by_key(|item| (item.path.matches('/').count(), item.path.clone()));
         Ok(())
     }
 
@@ -231,7 +301,11 @@ impl Planner<'_, '_> {
         let shown_above = matches!(above, Some((_, Node::Bind { .. })));
         if inputs.beneath.iter().any(|hidden| is_at_or_below(path, hidden)) {
             let directory = kind_of(path) == Some(FileType::Directory);
-            return Ok(shown_above.then_some(Node::Mask { directory, hidden: true, source: usize::MAX }));
+            return Ok(shown_above.then_some(Node::Mask {
+                directory,
+                hidden: true,
+                source: usize::MAX,
+            }));
         }
         let kind = kind_of(path);
         let Some(kind) = kind else {
@@ -257,13 +331,23 @@ impl Planner<'_, '_> {
             // A rule about existing objects leaves `create` alone (D2); for what exists that is no right.
             rights = Rights::NONE;
         }
-        if inputs.read_only.iter().any(|guarded| is_at_or_below(path, guarded)) {
+        if inputs
+            .read_only
+            .iter()
+            .any(|guarded| is_at_or_below(path, guarded))
+        {
             rights = rights.and(Rights::READ.with(Rights::EXECUTE));
         }
         let host_socket = matches!(kind, FileType::Socket) && !(inputs.questions.connect)(path);
         if rights.is_empty() || host_socket {
             // Outside of everything shown a name is simply absent.
-            return Ok(if shown_above && !self.private(path, items) { self.mask(path, directory) } else { None });
+            return Ok(
+                if shown_above && !matches!(above, Some((_, Node::Bind { ours: true, .. }))) {
+                    self.mask(path, directory)
+                } else {
+                    None
+                },
+            );
         }
         if !rights.has(Rights::READ) {
             return Err(format!(
@@ -277,7 +361,15 @@ impl Planner<'_, '_> {
             ));
         }
         // Below another bind only a whole loss of changes can be said by a mount; Landlock's rights only add up.
-        if let Some((_, Node::Bind { rights: outer, ours: false, .. })) = above {
+        if let Some((
+            _,
+            Node::Bind {
+                rights: outer,
+                ours: false,
+                ..
+            },
+        )) = above
+        {
             let outer_changes = outer.and(Rights::CHANGES);
             if changes != outer_changes && outer_changes.has(changes) {
                 rights = rights.and(Rights::READ.with(Rights::EXECUTE));
@@ -286,17 +378,21 @@ impl Planner<'_, '_> {
                 return Ok(None);
             }
         }
-        Ok(Some(Node::Bind { source: path.to_owned(), directory, rights, ours: false }))
-    }
-
-    /// Whether the nearest thing above is a directory of ours, where the owner's objects do not show.
-    fn private(&self, path: &str, items: &BTreeMap<String, Node>) -> bool {
-        matches!(covering(items, path), Some((_, Node::Bind { ours: true, .. })))
+        Ok(Some(Node::Bind {
+            source: path.to_owned(),
+            directory,
+            rights,
+            ours: false,
+        }))
     }
 
     fn mask(&self, path: &str, directory: bool) -> Option<Node> {
         let (source, hidden) = (self.inputs.questions.refusal)(path)?;
-        Some(Node::Mask { directory, hidden, source })
+        Some(Node::Mask {
+            directory,
+            hidden,
+            source,
+        })
     }
 }
 

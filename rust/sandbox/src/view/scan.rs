@@ -29,7 +29,10 @@ pub struct Scan {
 
 impl Scan {
     pub fn new() -> Self {
-        Self { names: 0, deadline: Instant::now() + MOST_TIME }
+        Self {
+            names: 0,
+            deadline: Instant::now() + MOST_TIME,
+        }
     }
 
     /// Visits everything below `root`, not `root` itself; links are not followed, mount points are crossed.
@@ -46,7 +49,9 @@ impl Scan {
                     continue;
                 }
                 self.names += 1;
-                if self.names > MOST_NAMES || (self.names % 256 == 0 && Instant::now() > self.deadline) {
+                if self.names > MOST_NAMES
+                    || (self.names.is_multiple_of(256) && Instant::now() > self.deadline)
+                {
                     return false;
                 }
                 // Names that are not UTF-8 can't be written in a policy; patterns see them as they are elsewhere.
@@ -73,7 +78,9 @@ fn open(path: &str) -> Option<Dir> {
 
 /// The names in a directory, sorted; empty when it can't be opened.
 pub fn names(path: &str) -> Vec<String> {
-    let Some(entries) = open(path) else { return Vec::new() };
+    let Some(entries) = open(path) else {
+        return Vec::new();
+    };
     let mut names: Vec<String> = entries
         .flatten()
         .filter_map(|entry| entry.file_name().to_str().ok().map(str::to_owned))

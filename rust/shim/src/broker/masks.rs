@@ -41,7 +41,9 @@ pub fn serve(server: &Server) {
 }
 
 fn record(server: &Server, attempt: &Attempt) {
-    let Some(mask) = server.table.masks.get(attempt.mask) else { return };
+    let Some(mask) = server.table.masks.get(attempt.mask) else {
+        return;
+    };
     let resource = match &attempt.below {
         Some(name) => format!("{}/{}", mask.path, String::from_utf8_lossy(name)),
         None => mask.path.clone(),
@@ -51,7 +53,9 @@ fn record(server: &Server, attempt: &Attempt) {
         Operation::Change => "write",
         _ => "read",
     };
-    let operation = serde_json::to_value(attempt.operation).ok().and_then(|word| word.as_str().map(str::to_owned));
+    let operation = serde_json::to_value(attempt.operation)
+        .ok()
+        .and_then(|word| word.as_str().map(str::to_owned));
     let process = process(&server.proc, attempt.tid);
     server.recorder.denied(Denial {
         kind: "file.open",

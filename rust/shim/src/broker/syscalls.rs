@@ -38,8 +38,16 @@ pub fn serve(server: &Server) {
 
 fn answer(server: &Server, call: &Notification) {
     let native = call.arch == server.arch.audit() && call.number & 0x4000_0000 == 0;
-    let errno = if native { seccomp::answer(&server.verdicts, call.number, &call.args) } else { seccomp::ENOSYS };
-    let name = if native { server.arch.name(call.number).unwrap_or("unknown") } else { "foreign-architecture" };
+    let errno = if native {
+        seccomp::answer(&server.verdicts, call.number, &call.args)
+    } else {
+        seccomp::ENOSYS
+    };
+    let name = if native {
+        server.arch.name(call.number).unwrap_or("unknown")
+    } else {
+        "foreign-architecture"
+    };
     let process = process(&server.proc, call.tid);
     // What was read under that number is the caller's only while it still waits.
     if sys::still_waiting(&server.listener, call.id) {
@@ -60,7 +68,12 @@ fn answer(server: &Server, call: &Notification) {
 /// The arguments that decide, of calls that are allowed with others.
 fn arguments(name: &str, call: &Notification) -> String {
     match name {
-        "socket" | "socketpair" => format!("family {} type {} protocol {}", call.args[0], call.args[1] & 0xf, call.args[2]),
+        "socket" | "socketpair" => format!(
+            "family {} type {} protocol {}",
+            call.args[0],
+            call.args[1] & 0xf,
+            call.args[2]
+        ),
         "clone" => format!("flags {:#x}", call.args[0]),
         "ioctl" => format!("request {:#x}", call.args[1]),
         "prctl" | "personality" => format!("option {:#x}", call.args[0]),
