@@ -43,6 +43,23 @@ class RuleRef:
     def __ne__(self, other: object, /) -> bool: ...
 
 @final
+class NearestAllow:
+    """The allow rule of the same action with the fewest differing parts (§14).
+
+    Attributes:
+        rule: The rule.
+        differs: One line for each differing part, at least one: `host differs: @forges does not contain x.example`.
+    """
+
+    @property
+    def rule(self) -> RuleRef: ...
+    @property
+    def differs(self) -> list[str]: ...
+    def __hash__(self) -> int: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+
+@final
 class Decision:
     """What the engine answered, with all limits full (S9).
 
@@ -51,6 +68,8 @@ class Decision:
         allowed: Whether the request goes ahead at once: a held one does not.
         reason: Why, in a word of policy-language §14.
         rule: The rule that decided; None for `no-allow-rule` and `undecidable`.
+        nearest_allow: For `no-allow-rule` the nearest allow rule of the action, if it has any. Worked out when it is
+            read, in time linear in the policy.
     """
 
     @property
@@ -61,6 +80,34 @@ class Decision:
     def reason(self) -> _Reason: ...
     @property
     def rule(self) -> RuleRef | None: ...
+    @property
+    def nearest_allow(self) -> NearestAllow | None: ...
+
+@final
+class Explanation:
+    """A decision with what stands around it (§14).
+
+    Attributes:
+        outcome: As `Decision.effect`.
+        reason: As `Decision.reason`.
+        rule: As `Decision.rule`.
+        would_allow: The allow rules that match although the request is not allowed.
+        nearest_allow: As `Decision.nearest_allow`.
+        lifted_by: The line of a child policy that would allow the request, as `Engine.fix`.
+    """
+
+    @property
+    def outcome(self) -> _Effect: ...
+    @property
+    def reason(self) -> _Reason: ...
+    @property
+    def rule(self) -> RuleRef | None: ...
+    @property
+    def would_allow(self) -> list[RuleRef]: ...
+    @property
+    def nearest_allow(self) -> NearestAllow | None: ...
+    @property
+    def lifted_by(self) -> str | None: ...
 
 @final
 class Engine:
@@ -109,6 +156,22 @@ class Engine:
         """
     def decide_many(self, action: _Action, resources: Sequence[str], /) -> list[Decision]:
         """Decides the same action on each resource, as `decide` without keywords does."""
+    def explain(
+        self,
+        action: _Action,
+        resource: str,
+        *,
+        via: Sequence[str] = (),
+        port: int | None = None,
+        protocol: _Protocol = "tcp",
+        method: str | None = None,
+        path: str | None = None,
+        resolves: Sequence[str] | None = None,
+        cname: Sequence[str] = (),
+        arguments: Mapping[str, _Json] | None = None,
+        made: bool = False,
+    ) -> Explanation:
+        """Decides one request and tells what stands around the decision. Arguments as for `decide`."""
     def fix(
         self,
         action: _Action,

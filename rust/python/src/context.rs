@@ -7,9 +7,40 @@ use replicante_core::json::Json;
 use replicante_core::policy::{Action, Protocol};
 use replicante_core::request::Request;
 
-/// Its default is a request without any keyword, which costs no allocation.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Context {
+/// One request, kept as it was asked. Without keywords it costs no allocation.
+pub(crate) struct Asked {
+    action: Action,
+    resource: Py<PyString>,
+    context: Option<Box<Context>>,
+}
+
+impl Asked {
+    /// Reads the arguments of a call.
+    pub(crate) fn new(
+        action: &str,
+        resource: &Bound<'_, PyString>,
+        keywords: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Self> {
+        Ok(Self {
+            action: Action::from_word(action).ok_or_else(|| error::value(format!("`{action}` is no action")))?,
+            resource: resource.clone().unbind(),
+            context: keywords.map(Context::from_keywords).transpose()?.map(Box::new),
+        })
+    }
+
+    /// Hands the whole request to `use_it`.
+    pub(crate) fn with_request<T>(&self, py: Python<'_>, use_it: impl FnOnce(&Request<'_>) -> T) -> PyResult<T> {
+        let plain = Request::new(self.action, self.resource.to_str(py)?);
+        Ok(match &self.context {
+            Some(context) => context.with_request(plain, use_it),
+            None => use_it(&plain),
+        })
+    }
+}
+
+/// The keywords; its default is a request without any.
+#[derive(Default)]
+struct Context {
     via: Vec<String>,
     port: Option<u16>,
     protocol: Option<Protocol>,
@@ -22,10 +53,9 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// Reads the keywords of a call.
-    pub(crate) fn from_keywords(keywords: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+    fn from_keywords(keywords: &Bound<'_, PyDict>) -> PyResult<Self> {
         let mut context = Self::default();
-        for (name, value) in keywords.into_iter().flatten() {
+        for (name, value) in keywords {
             match name.cast::<PyString>()?.to_str()? {
                 "via" => context.via = value.extract()?,
                 "port" => context.port = value.extract()?,
@@ -49,23 +79,21 @@ impl Context {
         Ok(context)
     }
 
-    /// Hands the whole request to `use_it`.
-    pub(crate) fn with_request<T>(&self, action: Action, resource: &str, use_it: impl FnOnce(&Request<'_>) -> T) -> T {
+    fn with_request<T>(&self, plain: Request<'_>, use_it: impl FnOnce(&Request<'_>) -> T) -> T {
         let via = borrowed(&self.via);
         let cname = borrowed(&self.cname);
         let resolves = self.resolves.as_deref().map(borrowed);
         use_it(&Request {
-            action,
-            resource,
             via: &via,
             port: self.port,
-            protocol: self.protocol.unwrap_or(Protocol::Tcp),
+            protocol: self.protocol.unwrap_or(plain.protocol),
             method: self.method.as_deref(),
             path: self.path.as_deref(),
             resolves: resolves.as_deref(),
             cname: &cname,
             arguments: self.arguments.as_ref(),
             made: self.made,
+            ..plain
         })
     }
 }
@@ -81,9 +109,4 @@ fn protocol(word: &str) -> PyResult<Protocol> {
         "http" => Ok(Protocol::Http),
         _ => Err(error::value(format!("`{word}` is no protocol: tcp, udp or http"))),
     }
-}
-
-/// An action by its word after `expect` (X1).
-pub(crate) fn action(word: &str) -> PyResult<Action> {
-    Action::from_word(word).ok_or_else(|| error::value(format!("`{word}` is no action")))
 }

@@ -1,7 +1,8 @@
 //! The decision engine, its decisions and the rules that they name.
 
-use crate::context::{Context, action};
+use crate::context::Asked;
 use crate::error;
+use crate::explanation::{Explanation, NearestAllow, RuleRef};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use replicante_core::engine::Engine as CoreEngine;
@@ -24,7 +25,7 @@ impl Engine {
     }
 
     /// Decides one request.
-    // A decision stays attached to the interpreter: letting go of it would cost more than deciding.
+    // It stays attached to the interpreter: letting go of it would cost more than deciding.
     #[pyo3(
         signature = (action, resource, **keywords),
         text_signature = "($self, action, resource, *, via=(), port=None, protocol='tcp', method=None, path=None, \
@@ -32,28 +33,33 @@ impl Engine {
     )]
     fn decide(
         &self,
-        #[pyo3(from_py_with = action_of)] action: replicante_core::policy::Action,
-        resource: &str,
+        action: &str,
+        resource: Bound<'_, PyString>,
         keywords: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Decision> {
-        let context = Context::from_keywords(keywords)?;
-        let decision = context.with_request(action, resource, |request| self.0.decide(request));
-        Ok(Decision { engine: Arc::clone(&self.0), decision })
+        self.decided(resource.py(), Asked::new(action, &resource, keywords)?)
     }
 
     /// Decides the same action on each resource.
     #[pyo3(signature = (action, resources, /))]
-    fn decide_many(
+    fn decide_many(&self, action: &str, resources: Vec<Bound<'_, PyString>>) -> PyResult<Vec<Decision>> {
+        resources.iter().map(|resource| self.decided(resource.py(), Asked::new(action, resource, None)?)).collect()
+    }
+
+    /// Decides one request and tells what stands around the decision.
+    #[pyo3(
+        signature = (action, resource, **keywords),
+        text_signature = "($self, action, resource, *, via=(), port=None, protocol='tcp', method=None, path=None, \
+                          resolves=None, cname=(), arguments=None, made=False)"
+    )]
+    fn explain(
         &self,
-        #[pyo3(from_py_with = action_of)] action: replicante_core::policy::Action,
-        resources: Vec<Bound<'_, PyString>>,
-    ) -> PyResult<Vec<Decision>> {
-        let context = Context::default();
-        let decided = resources.iter().map(|resource| {
-            let decision = context.with_request(action, resource.to_str()?, |request| self.0.decide(request));
-            Ok(Decision { engine: Arc::clone(&self.0), decision })
-        });
-        decided.collect()
+        action: &str,
+        resource: Bound<'_, PyString>,
+        keywords: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Explanation> {
+        let asked = Asked::new(action, &resource, keywords)?;
+        asked.with_request(resource.py(), |request| Explanation::of(&self.0, request))
     }
 
     /// The one policy line that would allow a refused request.
@@ -64,12 +70,12 @@ impl Engine {
     )]
     fn fix(
         &self,
-        #[pyo3(from_py_with = action_of)] action: replicante_core::policy::Action,
-        resource: &str,
+        action: &str,
+        resource: Bound<'_, PyString>,
         keywords: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Option<String>> {
-        let context = Context::from_keywords(keywords)?;
-        Ok(context.with_request(action, resource, |request| fixit::line(&self.0, request)))
+        let asked = Asked::new(action, &resource, keywords)?;
+        asked.with_request(resource.py(), |request| fixit::line(&self.0, request))
     }
 
     fn __repr__(&self) -> String {
@@ -77,14 +83,19 @@ impl Engine {
     }
 }
 
-fn action_of(word: &Bound<'_, PyAny>) -> PyResult<replicante_core::policy::Action> {
-    action(word.cast::<PyString>()?.to_str()?)
+impl Engine {
+    fn decided(&self, py: Python<'_>, asked: Asked) -> PyResult<Decision> {
+        let decision = asked.with_request(py, |request| self.0.decide(request))?;
+        Ok(Decision { engine: Arc::clone(&self.0), asked, decision })
+    }
 }
 
 /// What the engine answered.
 #[pyclass(frozen, module = "replicante")]
 pub(crate) struct Decision {
     engine: Arc<CoreEngine>,
+    /// Kept for `nearest_allow`, which is worked out only when it is asked for.
+    asked: Asked,
     decision: CoreDecision,
 }
 
@@ -114,42 +125,18 @@ impl Decision {
         self.decision.rule.map(|entry| RuleRef::of(&self.engine, entry))
     }
 
+    /// Where no allow rule matches, the one that comes nearest.
+    #[getter]
+    fn nearest_allow(&self, py: Python<'_>) -> PyResult<Option<NearestAllow>> {
+        self.asked.with_request(py, |request| {
+            self.engine.nearest_allow(request).map(|nearest| NearestAllow::of(&self.engine, nearest))
+        })
+    }
+
     fn __repr__(&self) -> String {
         match self.rule() {
-            Some(rule) => format!("<Decision {}: {} by {}>", self.effect(), self.reason(), rule.id),
+            Some(rule) => format!("<Decision {}: {} by {}>", self.effect(), self.reason(), rule.id()),
             None => format!("<Decision {}: {}>", self.effect(), self.reason()),
         }
-    }
-}
-
-/// A rule as written: its id and its place.
-#[pyclass(frozen, eq, hash, get_all, module = "replicante")]
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct RuleRef {
-    id: String,
-    file: String,
-    line: u32,
-    column: u32,
-    because: Option<String>,
-}
-
-impl RuleRef {
-    fn of(engine: &CoreEngine, entry: usize) -> Self {
-        let compiled = engine.compiled();
-        let source = &compiled.sources[compiled.rules[entry].source];
-        Self {
-            id: source.id.clone(),
-            file: source.file.clone(),
-            line: source.line,
-            column: source.column,
-            because: source.because.clone(),
-        }
-    }
-}
-
-#[pymethods]
-impl RuleRef {
-    fn __repr__(&self) -> String {
-        format!("<RuleRef {} at {}:{}:{}>", self.id, self.file, self.line, self.column)
     }
 }

@@ -7,18 +7,19 @@
 mod context;
 mod engine;
 mod error;
+mod explanation;
 mod journal;
 mod json;
 mod patterns;
 mod rate;
 mod syscalls;
 
-use pyo3::prelude::*;
-
-#[pymodule(gil_used = false)]
+#[pyo3::pymodule(gil_used = false)]
 mod _core {
     #[pymodule_export]
-    use crate::engine::{Decision, Engine, RuleRef};
+    use crate::engine::{Decision, Engine};
+    #[pymodule_export]
+    use crate::explanation::{Explanation, NearestAllow, RuleRef};
     #[pymodule_export]
     use crate::journal::JournalReader;
     #[pymodule_export]

@@ -8,6 +8,7 @@
 //! allow  otherwise
 //! ```
 
+mod explain;
 mod files;
 mod http;
 mod mcp;
@@ -20,6 +21,7 @@ use mcp::Subjects;
 use network::Hosts;
 use std::collections::HashMap;
 
+pub use explain::{Difference, Explanation, NearestAllow};
 pub use files::FileRights;
 
 /// A policy with its automata.
