@@ -17,6 +17,17 @@ pub(super) enum UrlPath {
     Seen(Vec<u8>),
 }
 
+/// Closed downward where the rule is (S8).
+pub(super) fn url_path_matches(glob: &Glob, downward: bool, path: &[u8]) -> bool {
+    NormalPath::parse(path).is_ok_and(|path| {
+        if downward {
+            glob.covers(path)
+        } else {
+            glob.matches(path)
+        }
+    })
+}
+
 /// The path of a request as rules see it: escapes decoded, without query and one trailing slash (N10).
 pub(super) fn url_path(text: Option<&str>) -> UrlPath {
     let Some(text) = text else { return UrlPath::Unseen };

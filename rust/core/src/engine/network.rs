@@ -1,10 +1,9 @@
 //! Connections and names: N2–N11.
 
-use super::http::{Http, UrlPath, instance, url_path};
+use super::http::{Http, UrlPath, instance, url_path, url_path_matches};
 use super::{Engine, Verdict};
 use crate::glob::Glob;
 use crate::host::{AddressClass, Host, HostPattern, class, embedded, parse_address};
-use crate::path::NormalPath;
 use crate::policy::{HostKind, OpenClass, Protocol, Rule};
 use crate::request::{Decision, Outcome, Request};
 use std::collections::{BTreeSet, HashMap};
@@ -38,15 +37,7 @@ impl Hosts {
         if !rule.url_paths.is_empty() {
             // INVARIANT: these parsed, too.
             let globs = rule.url_paths.iter().filter_map(|text| Glob::parse(text).ok());
-            // Closed downward where the rule is (S8).
-            let closed = globs.map(|glob| {
-                if rule.downward {
-                    glob.closed_downward()
-                } else {
-                    glob
-                }
-            });
-            self.url_paths.insert(entry, closed.collect());
+            self.url_paths.insert(entry, globs.collect());
         }
         if rule.kind == Some(HostKind::Any) {
             self.any.push(entry);
@@ -110,9 +101,9 @@ impl Hosts {
                 UrlPath::Unseen => rule.effect.allows(),
                 // Whoever serves it may read it as any path.
                 UrlPath::Strange => true,
-                UrlPath::Seen(path) => {
-                    NormalPath::parse(path).is_ok_and(|path| globs.iter().any(|glob| glob.matches(path)))
-                }
+                UrlPath::Seen(path) => globs
+                    .iter()
+                    .any(|glob| url_path_matches(glob, rule.downward, path)),
             })
     }
 }

@@ -61,8 +61,7 @@ pub enum Each {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "TestForm")]
 pub enum Test {
-    /// The pattern is closed downward where that tightens.
-    Path(Glob),
+    Path { pattern: Glob, downward: bool },
     Host(HostPattern),
     Text(TextGlob),
     Compare(Compare, Scalar),
@@ -199,7 +198,7 @@ fn over_leaves(arguments: &Json, each: Option<Each>, test: &Test) -> Truth {
             .any(|start| text.starts_with(start))
     };
     let tested = leaves.into_iter().filter(|leaf| match (test, leaf) {
-        (Test::Path(_), Json::String(start)) => pathlike(start),
+        (Test::Path { .. }, Json::String(start)) => pathlike(start),
         _ => true,
     });
     combine(each.unwrap_or(Each::Some), tested.map(|leaf| test.decide(leaf)))
@@ -219,8 +218,12 @@ impl Test {
         match (self, value) {
             (Self::Exists, _) => Truth::True,
             (Self::Is(json_type), value) => (type_of(value) == *json_type).into(),
-            (Self::Path(pattern), Json::String(text)) => {
-                NormalPath::parse(text.as_bytes()).map_or(Truth::Unknown, |path| pattern.matches(path).into())
+            (Self::Path { pattern, downward }, Json::String(text)) => {
+                match NormalPath::parse(text.as_bytes()) {
+                    Ok(path) if *downward => pattern.covers(path).into(),
+                    Ok(path) => pattern.matches(path).into(),
+                    Err(_) => Truth::Unknown,
+                }
             }
             (Self::Host(pattern), Json::String(text)) => {
                 host_of(text).map_or(Truth::Unknown, |host| pattern.matches(&host, false).into())
@@ -389,7 +392,7 @@ impl TryFrom<TestForm> for Test {
             form.json_type,
         ) {
             (("path", Some(pattern), None), Some(downward), None, None, None, None) => Glob::parse(&pattern)
-                .map(|glob| Self::Path(if downward { glob.closed_downward() } else { glob }))
+                .map(|pattern| Self::Path { pattern, downward })
                 .map_err(|error| error.to_string()),
             (("host", Some(pattern), None), None, None, None, None, None) => HostPattern::parse(&pattern)
                 .map(Self::Host)
