@@ -144,7 +144,7 @@ impl Engine {
                 {
                     Truth::True => {}
                     Truth::Unknown => {
-                        differs("arguments", "whether its condition holds can't be told".into())
+                        differs("arguments", "whether its condition holds can't be told".into());
                     }
                     Truth::False => differs("arguments", "its condition does not hold".into()),
                 }
