@@ -5,13 +5,36 @@ from decimal import Decimal
 from typing import Literal, TypeAlias, final
 
 _Action: TypeAlias = str
-_Scalar: TypeAlias = None | bool | int | float | Decimal | str
+_Scalar: TypeAlias = bool | int | float | Decimal | str | None
 _Json: TypeAlias = _Scalar | Sequence[_Json] | Mapping[str, _Json]
-_Read: TypeAlias = None | bool | int | Decimal | str | list[_Read] | dict[str, _Read]
+_Read: TypeAlias = bool | int | Decimal | str | list[_Read] | dict[str, _Read] | None
 _Effect: TypeAlias = Literal["allow", "hold", "deny"]
 _Protocol: TypeAlias = Literal["tcp", "udp", "http"]
 _Reason: TypeAlias = Literal[
     "allow-rule", "hold-rule", "deny-rule", "never", "tripwire", "no-allow-rule", "undecidable"
+]
+
+__all__ = [
+    "Decision",
+    "Engine",
+    "Explanation",
+    "Glob",
+    "HostPattern",
+    "JournalReader",
+    "NearestAllow",
+    "RateLimit",
+    "RuleRef",
+    "__version__",
+    "check_host_pattern",
+    "check_path_pattern",
+    "is_public_suffix",
+    "normalize_host",
+    "normalize_path",
+    "parse_cidr",
+    "parse_json",
+    "public_suffix_date",
+    "syscall_groups",
+    "syscall_names",
 ]
 
 __version__: str
@@ -48,7 +71,8 @@ class NearestAllow:
 
     Attributes:
         rule: The rule.
-        differs: One line for each differing part, at least one: `host differs: @forges does not contain x.example`.
+        differs: One line for each differing part, at least one, for example
+            `host differs: @forges does not contain x.example`.
     """
 
     @property
@@ -68,8 +92,8 @@ class Decision:
         allowed: Whether the request goes ahead at once: a held one does not.
         reason: Why, in a word of policy-language §14.
         rule: The rule that decided; None for `no-allow-rule` and `undecidable`.
-        nearest_allow: For `no-allow-rule` the nearest allow rule of the action, if it has any. Worked out when it is
-            read, in time linear in the policy.
+        nearest_allow: For `no-allow-rule` the nearest allow rule of the action, if it has any. Worked out when
+            it is read, in time linear in the policy.
     """
 
     @property
@@ -189,8 +213,8 @@ class Engine:
     ) -> str | None:
         """Gives the one line of a child policy that would allow a refused request.
 
-        None if it is allowed, or if no line helps: a `never` rule, a tripwire, a request that can't be decided. The
-        line was checked by deciding the request again. Arguments as for `decide`.
+        None if it is allowed, or if no line helps: a `never` rule, a tripwire, an undecidable request. The line
+        was checked by deciding the request again. Arguments as for `decide`.
         """
 
 @final
@@ -219,7 +243,9 @@ class HostPattern:
 
 @final
 class RateLimit:
-    """A token bucket by the generic cell rate algorithm (D4): in no window more than burst + rate. Threads may share it.
+    """A token bucket by the generic cell rate algorithm (D4): in no window more than burst + rate.
+
+    Threads may share it.
 
     Args:
         count: Tokens for each `per_seconds`, at least 1.
