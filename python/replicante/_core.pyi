@@ -92,8 +92,8 @@ class Decision:
         allowed: Whether the request goes ahead at once: a held one does not.
         reason: Why, in a word of policy-language §14.
         rule: The rule that decided; None for `no-allow-rule` and `undecidable`.
-        nearest_allow: For `no-allow-rule` the nearest allow rule of the action, if it has any. Worked out when
-            it is read, in time linear in the policy.
+        nearest_allow: For `no-allow-rule` the nearest allow rule of the action, if it has any. Worked out
+            when it is read, in time linear in the policy.
     """
 
     @property
@@ -213,8 +213,8 @@ class Engine:
     ) -> str | None:
         """Gives the one line of a child policy that would allow a refused request.
 
-        None if it is allowed, or if no line helps: a `never` rule, a tripwire, an undecidable request. The line
-        was checked by deciding the request again. Arguments as for `decide`.
+        None if it is allowed, or if no line helps: a `never` rule, a tripwire, an undecidable request. The
+        line was checked by deciding the request again. Arguments as for `decide`.
         """
 
 @final

@@ -48,7 +48,7 @@ fn main() {
     }
 }
 
-/// Linux on x86_64 and aarch64 runs agents; the wheel of other systems has the policy tools alone.
+/// Linux on `x86_64` and aarch64 runs agents; the wheel of other systems has the policy tools alone.
 fn has_shim() -> bool {
     let is = |name: &str, values: &[&str]| env::var(name).is_ok_and(|value| values.contains(&value.as_str()));
     is("CARGO_CFG_TARGET_OS", &["linux"]) && is("CARGO_CFG_TARGET_ARCH", &["x86_64", "aarch64"])

@@ -22,14 +22,19 @@ impl Asked {
         keywords: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
         Ok(Self {
-            action: Action::from_word(action).ok_or_else(|| error::value(format!("`{action}` is no action")))?,
+            action: Action::from_word(action)
+                .ok_or_else(|| error::value(format!("`{action}` is no action")))?,
             resource: resource.clone().unbind(),
             context: keywords.map(Context::from_keywords).transpose()?.map(Box::new),
         })
     }
 
     /// Hands the whole request to `use_it`.
-    pub(crate) fn with_request<T>(&self, py: Python<'_>, use_it: impl FnOnce(&Request<'_>) -> T) -> PyResult<T> {
+    pub(crate) fn with_request<T>(
+        &self,
+        py: Python<'_>,
+        use_it: impl FnOnce(&Request<'_>) -> T,
+    ) -> PyResult<T> {
         let plain = Request::new(self.action, self.resource.to_str(py)?);
         Ok(match &self.context {
             Some(context) => context.with_request(plain, use_it),
@@ -73,7 +78,11 @@ impl Context {
                     context.arguments = Some(arguments);
                 }
                 "made" => context.made = value.extract()?,
-                other => return Err(error::argument(format!("got an unexpected keyword argument '{other}'"))),
+                other => {
+                    return Err(error::argument(format!(
+                        "got an unexpected keyword argument '{other}'"
+                    )));
+                }
             }
         }
         Ok(context)

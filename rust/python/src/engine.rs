@@ -21,7 +21,9 @@ impl Engine {
     #[pyo3(signature = (compiled, /))]
     fn new(py: Python<'_>, compiled: &[u8]) -> PyResult<Self> {
         let engine = py.detach(|| Compiled::parse(compiled).map(CoreEngine::new));
-        engine.map(|engine| Self(Arc::new(engine))).map_err(|error| error::compiled_form(py, &error))
+        engine
+            .map(|engine| Self(Arc::new(engine)))
+            .map_err(|error| error::compiled_form(py, &error))
     }
 
     /// Decides one request.
@@ -43,7 +45,10 @@ impl Engine {
     /// Decides the same action on each resource.
     #[pyo3(signature = (action, resources, /))]
     fn decide_many(&self, action: &str, resources: Vec<Bound<'_, PyString>>) -> PyResult<Vec<Decision>> {
-        resources.iter().map(|resource| self.decided(resource.py(), Asked::new(action, resource, None)?)).collect()
+        resources
+            .iter()
+            .map(|resource| self.decided(resource.py(), Asked::new(action, resource, None)?))
+            .collect()
     }
 
     /// Decides one request and tells what stands around the decision.
@@ -86,7 +91,11 @@ impl Engine {
 impl Engine {
     fn decided(&self, py: Python<'_>, asked: Asked) -> PyResult<Decision> {
         let decision = asked.with_request(py, |request| self.0.decide(request))?;
-        Ok(Decision { engine: Arc::clone(&self.0), asked, decision })
+        Ok(Decision {
+            engine: Arc::clone(&self.0),
+            asked,
+            decision,
+        })
     }
 }
 
@@ -129,7 +138,9 @@ impl Decision {
     #[getter]
     fn nearest_allow(&self, py: Python<'_>) -> PyResult<Option<NearestAllow>> {
         self.asked.with_request(py, |request| {
-            self.engine.nearest_allow(request).map(|nearest| NearestAllow::of(&self.engine, nearest))
+            self.engine
+                .nearest_allow(request)
+                .map(|nearest| NearestAllow::of(&self.engine, nearest))
         })
     }
 

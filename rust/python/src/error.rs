@@ -26,7 +26,9 @@ fn raised(
     let made = || -> PyResult<PyErr> {
         let keywords = PyDict::new(py);
         details(&keywords)?;
-        let instance = class.import(py, "replicante.errors", name)?.call((message,), Some(&keywords))?;
+        let instance = class
+            .import(py, "replicante.errors", name)?
+            .call((message,), Some(&keywords))?;
         Ok(PyErr::from_value(instance))
     };
     made().unwrap_or_else(|failure| failure)
@@ -39,8 +41,14 @@ pub(crate) fn path(py: Python<'_>, error: PathError) -> PyErr {
 
 /// A text that is no host.
 pub(crate) fn host(py: Python<'_>, error: HostError) -> PyErr {
-    let code = if error == HostError::AddressLike { "P038" } else { "P037" };
-    raised(py, &HOST_ERROR, "HostError", &error.to_string(), |details| details.set_item("code", code))
+    let code = if error == HostError::AddressLike {
+        "P038"
+    } else {
+        "P037"
+    };
+    raised(py, &HOST_ERROR, "HostError", &error.to_string(), |details| {
+        details.set_item("code", code)
+    })
 }
 
 /// A text that is no pattern.
@@ -53,12 +61,24 @@ pub(crate) fn pattern(py: Python<'_>, error: &PatternError) -> PyErr {
 
 /// A text that is no address or block.
 pub(crate) fn network(py: Python<'_>, error: &NetworkError) -> PyErr {
-    raised(py, &PATTERN_ERROR, "PatternError", &error.to_string(), |details| details.set_item("code", "P038"))
+    raised(
+        py,
+        &PATTERN_ERROR,
+        "PatternError",
+        &error.to_string(),
+        |details| details.set_item("code", "P038"),
+    )
 }
 
 /// Bytes that are no compiled form.
 pub(crate) fn compiled_form(py: Python<'_>, error: &CoreError) -> PyErr {
-    raised(py, &POLICY_ERROR, "PolicyError", &format!("not a compiled form: {error}"), |_| Ok(()))
+    raised(
+        py,
+        &POLICY_ERROR,
+        "PolicyError",
+        &format!("not a compiled form: {error}"),
+        |_| Ok(()),
+    )
 }
 
 /// Bytes that do not continue a journal.

@@ -37,7 +37,10 @@ impl RuleRef {
 #[pymethods]
 impl RuleRef {
     fn __repr__(&self) -> String {
-        format!("<RuleRef {} at {}:{}:{}>", self.id, self.file, self.line, self.column)
+        format!(
+            "<RuleRef {} at {}:{}:{}>",
+            self.id, self.file, self.line, self.column
+        )
     }
 }
 
@@ -86,7 +89,9 @@ impl Explanation {
             reason: explained.decision.reason.word(),
             rule: explained.decision.rule.map(refer),
             would_allow: explained.would_allow.into_iter().map(refer).collect(),
-            nearest_allow: explained.nearest_allow.map(|nearest| NearestAllow::of(engine, nearest)),
+            nearest_allow: explained
+                .nearest_allow
+                .map(|nearest| NearestAllow::of(engine, nearest)),
             lifted_by: fixit::line(engine, request),
         }
     }

@@ -25,7 +25,10 @@ impl JournalReader {
         let start = *self.position();
         let (lines, length, end) = py.detach(|| frames(start, data)).map_err(error::journal)?;
         *self.position() = end;
-        Ok((PyList::new(py, lines.into_iter().map(|line| PyBytes::new(py, line)))?, length))
+        Ok((
+            PyList::new(py, lines.into_iter().map(|line| PyBytes::new(py, line)))?,
+            length,
+        ))
     }
 }
 
@@ -42,7 +45,11 @@ fn frames(mut position: Position, data: &[u8]) -> Result<Read<'_>, JournalError>
     let (mut lines, mut length) = (Vec::new(), 0);
     while length < data.len() {
         match decode(&mut position, &data[length..]) {
-            Ok(Frame { lines: of_frame, length: of_this, .. }) => {
+            Ok(Frame {
+                lines: of_frame,
+                length: of_this,
+                ..
+            }) => {
                 lines.extend(of_frame);
                 length += of_this;
             }

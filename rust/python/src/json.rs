@@ -25,11 +25,18 @@ fn to_python<'py>(py: Python<'py>, value: &Json) -> PyResult<Bound<'py, PyAny>> 
         Json::Bool(value) => PyBool::new(py, *value).to_owned().into_any(),
         Json::Number(number) => {
             let text = number.to_string();
-            if number.is_integer() { py.get_type::<PyInt>().call1((text,))? } else { decimal(py)?.call1((text,))? }
+            if number.is_integer() {
+                py.get_type::<PyInt>().call1((text,))?
+            } else {
+                decimal(py)?.call1((text,))?
+            }
         }
         Json::String(text) => PyString::new(py, text).into_any(),
         Json::Array(items) => {
-            let items = items.iter().map(|item| to_python(py, item)).collect::<PyResult<Vec<_>>>()?;
+            let items = items
+                .iter()
+                .map(|item| to_python(py, item))
+                .collect::<PyResult<Vec<_>>>()?;
             PyList::new(py, items)?.into_any()
         }
         Json::Object(members) => {
@@ -58,10 +65,15 @@ fn at_level(value: &Bound<'_, PyAny>, level: usize) -> PyResult<Json> {
     if let Ok(text) = value.cast::<PyString>() {
         return Ok(Json::String(text.to_str()?.to_owned()));
     }
-    if value.is_instance_of::<PyInt>() || value.is_instance_of::<PyFloat>() || value.is_instance(decimal(value.py())?)? {
+    if value.is_instance_of::<PyInt>()
+        || value.is_instance_of::<PyFloat>()
+        || value.is_instance(decimal(value.py())?)?
+    {
         let text = value.str()?;
         let number = Decimal::parse(text.to_str()?);
-        return number.map(Json::Number).ok_or_else(|| error::value(format!("{text} is no number of JSON, or out of range")));
+        return number
+            .map(Json::Number)
+            .ok_or_else(|| error::value(format!("{text} is no number of JSON, or out of range")));
     }
     if level == MOST_LEVELS {
         return Err(error::value("more than 64 levels"));
@@ -69,7 +81,11 @@ fn at_level(value: &Bound<'_, PyAny>, level: usize) -> PyResult<Json> {
     if let Ok(object) = value.cast::<PyDict>() {
         let mut members = Vec::with_capacity(object.len());
         for (name, member) in object {
-            let name = name.cast::<PyString>().map_err(|_| error::argument("keys of arguments are str"))?.to_str()?.to_owned();
+            let name = name
+                .cast::<PyString>()
+                .map_err(|_| error::argument("keys of arguments are str"))?
+                .to_str()?
+                .to_owned();
             members.push((name, at_level(&member, level + 1)?));
         }
         return Ok(Json::Object(members));
@@ -79,9 +95,16 @@ fn at_level(value: &Bound<'_, PyAny>, level: usize) -> PyResult<Json> {
     } else if let Ok(tuple) = value.cast::<PyTuple>() {
         tuple.iter().collect()
     } else {
-        return Err(error::argument(format!("{} is no JSON value", value.get_type().name()?)));
+        return Err(error::argument(format!(
+            "{} is no JSON value",
+            value.get_type().name()?
+        )));
     };
-    items.iter().map(|item| at_level(item, level + 1)).collect::<PyResult<_>>().map(Json::Array)
+    items
+        .iter()
+        .map(|item| at_level(item, level + 1))
+        .collect::<PyResult<_>>()
+        .map(Json::Array)
 }
 
 fn decimal(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {

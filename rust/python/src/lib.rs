@@ -26,8 +26,8 @@ mod _core {
     use crate::json::parse_json;
     #[pymodule_export]
     use crate::patterns::{
-        Glob, HostPattern, check_host_pattern, check_path_pattern, is_public_suffix, normalize_host, normalize_path,
-        parse_cidr, public_suffix_date,
+        Glob, HostPattern, check_host_pattern, check_path_pattern, is_public_suffix, normalize_host,
+        normalize_path, parse_cidr, public_suffix_date,
     };
     #[pymodule_export]
     use crate::rate::RateLimit;

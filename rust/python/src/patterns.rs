@@ -24,14 +24,18 @@ pub(crate) fn normalize_host(py: Python<'_>, host: &str) -> PyResult<String> {
 #[pyfunction]
 #[pyo3(signature = (pattern, /))]
 pub(crate) fn check_path_pattern(py: Python<'_>, pattern: &str) -> PyResult<()> {
-    glob::Glob::parse(pattern).map(|_| ()).map_err(|error| error::pattern(py, &error))
+    glob::Glob::parse(pattern)
+        .map(|_| ())
+        .map_err(|error| error::pattern(py, &error))
 }
 
 /// Checks a host pattern (N2).
 #[pyfunction]
 #[pyo3(signature = (pattern, /))]
 pub(crate) fn check_host_pattern(py: Python<'_>, pattern: &str) -> PyResult<()> {
-    CoreHostPattern::parse(pattern).map(|_| ()).map_err(|error| error::pattern(py, &error))
+    CoreHostPattern::parse(pattern)
+        .map(|_| ())
+        .map_err(|error| error::pattern(py, &error))
 }
 
 /// Whether a name is itself a public suffix (N3).
@@ -51,7 +55,9 @@ pub(crate) fn public_suffix_date() -> &'static str {
 #[pyfunction]
 #[pyo3(signature = (text, /))]
 pub(crate) fn parse_cidr(py: Python<'_>, text: &str) -> PyResult<String> {
-    Network::parse(text).map(|network| network.to_string()).map_err(|error| error::network(py, &error))
+    Network::parse(text)
+        .map(|network| network.to_string())
+        .map_err(|error| error::network(py, &error))
 }
 
 /// A path pattern.
@@ -67,7 +73,10 @@ impl Glob {
     #[pyo3(signature = (pattern, /))]
     fn new(py: Python<'_>, pattern: &str) -> PyResult<Self> {
         let glob = glob::Glob::parse(pattern).map_err(|error| error::pattern(py, &error))?;
-        Ok(Self { text: pattern.to_owned(), glob })
+        Ok(Self {
+            text: pattern.to_owned(),
+            glob,
+        })
     }
 
     /// Whether the pattern matches exactly this path.
@@ -95,7 +104,10 @@ impl HostPattern {
     #[pyo3(signature = (pattern, /))]
     fn new(py: Python<'_>, pattern: &str) -> PyResult<Self> {
         let parsed = CoreHostPattern::parse(pattern).map_err(|error| error::pattern(py, &error))?;
-        Ok(Self { text: pattern.to_owned(), pattern: parsed })
+        Ok(Self {
+            text: pattern.to_owned(),
+            pattern: parsed,
+        })
     }
 
     /// Whether the pattern matches exactly this name or address.

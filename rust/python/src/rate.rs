@@ -18,7 +18,9 @@ impl RateLimit {
         if [count, per_seconds, burst].contains(&0) {
             return Err(error::value("count, per_seconds and burst are at least 1"));
         }
-        let unit_ns = per_seconds.checked_mul(SECOND_NS).ok_or_else(|| error::value("per_seconds is too long"))?;
+        let unit_ns = per_seconds
+            .checked_mul(SECOND_NS)
+            .ok_or_else(|| error::value("per_seconds is too long"))?;
         Ok(Self(Mutex::new(CoreRateLimit::new(count, unit_ns, burst))))
     }
 
@@ -26,6 +28,9 @@ impl RateLimit {
     #[pyo3(signature = (now_ns, n=1))]
     fn check(&self, now_ns: u64, n: u64) -> bool {
         // A bucket has no state that a panic could leave half changed.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).check(now_ns, n)
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .check(now_ns, n)
     }
 }

@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The closed set of groups: name with `@`, then its calls, sorted.
 #[pyfunction]
 pub(crate) fn syscall_groups() -> BTreeMap<&'static str, Vec<&'static str>> {
-    group_names().map(|name| (name, group(name).into_iter().collect())).collect()
+    group_names()
+        .map(|name| (name, group(name).into_iter().collect()))
+        .collect()
 }
 
 /// The names of all calls of every architecture that runs agents, sorted.
