@@ -103,7 +103,8 @@ class Binder:
         self.mentioned.add(name)
         if self.is_symbolic:
             return f"\ue000{name}\ue001"  # private characters, so that no literal text reads like a variable
-        self._check_place(part, place, is_first=is_first)
+        if not self._may_stand(part, place, is_first=is_first):
+            return name  # what stands in its place starts no second path
         if name not in self._usable:
             self._usable[name] = self._usable_value(part)
         return self._usable[name]
@@ -126,12 +127,14 @@ class Binder:
             return value
         return f"/{name}" if name in PATH_VARIABLES else name
 
-    def _check_place(self, part: ast.VariableReference, place: Place, *, is_first: bool) -> None:
+    def _may_stand(self, part: ast.VariableReference, place: Place, *, is_first: bool) -> bool:
         if place == "anywhere":
-            return
+            return True
         if place == "nowhere":
             self.findings.error("P043", part.span, "no variable is replaced here", rule="T6")
-        elif part.name in PATH_VARIABLES and not (place == "path" and is_first):
-            self.findings.error(
-                "P043", part.span, f"`${{{part.name}}}` stands only at the start of a path", rule="T6"
-            )
+            return False
+        if part.name in PATH_VARIABLES and not (place == "path" and is_first):
+            message = f"`${{{part.name}}}` stands only at the start of a path"
+            self.findings.error("P043", part.span, message, rule="T6")
+            return False
+        return True

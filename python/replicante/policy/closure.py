@@ -71,9 +71,11 @@ class Reader:
         self._seen: dict[Path, list[str]] = {}
         self.closure = Closure()
 
-    def read_main(self, source: Source, directory: Path | None, *, shipped: bool = False) -> None:
-        """Takes the main text and everything that it imports or extends."""
-        self.closure.main = self._take(source, directory, depth=1, trail=(), shipped=shipped)
+    def read_main(self, source: Source, path: Path | None, *, shipped: bool = False) -> None:
+        """Takes the main text and everything that it imports or extends; `path` is None for a text without file."""
+        directory = None if path is None else path.parent
+        trail = () if path is None else (path,)
+        self.closure.main = self._take(source, directory, depth=1, trail=trail, shipped=shipped)
         self._read_shipped_parents()
         self._check_parents()
 
@@ -94,7 +96,7 @@ class Reader:
             if self._add(node):
                 names.append(node.name)
         for statement in tree.imports:
-            self._import(statement, source, directory, depth=depth, trail=trail)
+            self._import(statement, source, directory, depth=depth, trail=trail, shipped=shipped)
         return names
 
     def _add(self, node: PolicyNode) -> bool:
@@ -121,6 +123,7 @@ class Reader:
         *,
         depth: int,
         trail: tuple[Path, ...],
+        shipped: bool,
     ) -> None:
         findings = Findings(source, statement.path.span)
         path = self._import_path(statement, directory, findings)
@@ -129,7 +132,7 @@ class Reader:
             if found is not None:
                 self._seen[path] = []
                 self._seen[path] = self._take(
-                    found, path.parent, depth=depth + 1, trail=(*trail, path), shipped=False
+                    found, path.parent, depth=depth + 1, trail=(*trail, path), shipped=shipped
                 )
         self.closure.diagnostics.extend(findings.all)
 

@@ -58,14 +58,15 @@ def load_policy(
     if file is None and shipped is None:
         raise _no_such_policy(str(path))
     if shipped is not None:
-        reader = Reader(None)
+        reader = Reader(shipped.parent)
         source = _read_main(shipped, reader, filename=shipped.name)
-        reader.read_main(source, None, shipped=True)
+        reader.read_main(source, shipped, shipped=True)
         return _finish(reader.closure, str(path), variables, host_sets)
-    directory = Path(file or "").absolute().parent
-    reader = Reader(_policy_root(directory.resolve()))
-    source = _read_main(Path(file or ""), reader, filename=str(file))
-    reader.read_main(source, directory.resolve())
+    given = Path(file or "")
+    resolved = given.absolute().parent.resolve() / given.name
+    reader = Reader(_policy_root(resolved.parent))
+    source = _read_main(resolved, reader, filename=str(given))
+    reader.read_main(source, resolved)
     return _finish(reader.closure, name, variables, host_sets)
 
 

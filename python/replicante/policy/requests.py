@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict
 
 from replicante.errors import PolicyError
 
@@ -15,7 +15,7 @@ from .diagnostics import Source, in_order
 from .findings import Findings
 
 if TYPE_CHECKING:
-    from replicante._core import Decision, Engine
+    from replicante._core import Decision, Engine, Explanation
 
 Argument: TypeAlias = "None | bool | int | str | Decimal | list[Argument] | dict[str, Argument]"
 """A JSON value of an MCP request; fractions are exact."""
@@ -73,28 +73,47 @@ def parse_question(request: str, variables: Mapping[str, str] | None = None) -> 
     return question
 
 
+class _Keywords(TypedDict, total=False):
+    via: tuple[str, ...]
+    port: int | None
+    protocol: Protocol
+    method: str | None
+    path: str | None
+    resolves: tuple[str, ...] | None
+    cname: tuple[str, ...]
+    arguments: dict[str, Argument]
+    made: bool
+
+
 def decide(engine: Engine, question: Question) -> Decision:
     """Asks an engine; the answer is what the compiled policy says with all limits full (X2)."""
+    return engine.decide(question.action, question.resource, **_keywords(question))
+
+
+def explain(engine: Engine, question: Question) -> Explanation:
+    """Asks an engine for its answer with what stands around it (§14)."""
+    return engine.explain(question.action, question.resource, **_keywords(question))
+
+
+def _keywords(question: Question) -> _Keywords:
     match question.action:
         case "connect":
-            return engine.decide(
-                "connect",
-                question.resource,
-                port=question.port,
-                protocol=question.protocol,
-                method=question.method,
-                path=question.path,
-                resolves=question.resolves,
-                cname=question.cname,
-            )
+            return {
+                "port": question.port,
+                "protocol": question.protocol,
+                "method": question.method,
+                "path": question.path,
+                "resolves": question.resolves,
+                "cname": question.cname,
+            }
         case "listen":
-            return engine.decide("listen", question.resource, port=question.port)
+            return {"port": question.port}
         case "call" | "resource" | "prompt" | "sampling" | "elicitation" | "roots":
-            return engine.decide(question.action, question.resource, arguments=question.arguments)
+            return {"arguments": question.arguments}
         case "read" | "write" | "create" | "delete" | "execute":
-            return engine.decide(question.action, question.resource, via=question.via, made=question.made)
+            return {"via": question.via, "made": question.made}
         case _:
-            return engine.decide(question.action, question.resource)
+            return {}
 
 
 def read_request(request: ast.Request, binder: Binder) -> Question:

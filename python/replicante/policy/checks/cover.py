@@ -26,6 +26,7 @@ from .probe import Probe
 
 _REFUSING = frozenset({"deny", "never", "tripwire"})
 _LIFTED = frozenset({"deny", "hold"})
+_UNLIFTABLE = frozenset({"never", "tripwire"})
 _PATH_ACTIONS = frozenset({*FILE_ACTIONS, "connect-unix"})
 _HOST_ACTIONS = frozenset({"connect", "resolve"})
 _SOME_PORT = 443
@@ -47,14 +48,7 @@ def check_rules(ancestry: Ancestry, own: OwnStatements, findings: Findings) -> N
         probe = Probe(ancestry, [*denies, *lifts])
         for statement in allows:
             if all(_is_covered(rule, probe) for rule in statement.rules.bound):
-                findings.error(
-                    "P050",
-                    statement.span,
-                    "inherited denies cover this allow wholly, so it does nothing",
-                    rule="S6",
-                    fix="put `override` before it to lift them",
-                    edit=before(statement.keyword, "override "),
-                )
+                _tell_covered(statement, ancestry, [*denies, *lifts], findings)
     overrides = [statement for statement in own.rules if _effect(statement) == "override_allow"]
     if not overrides:
         return
@@ -69,6 +63,24 @@ def check_rules(ancestry: Ancestry, own: OwnStatements, findings: Findings) -> N
                 rule="S7",
                 fix="leave out `override`",
             )
+
+
+def _tell_covered(
+    statement: RuleStatement, ancestry: Ancestry, inherited: Iterable[Rule], findings: Findings
+) -> None:
+    for_good = Probe(ancestry, [rule for rule in inherited if rule.effect in _UNLIFTABLE])
+    if all(_is_covered(rule, for_good) for rule in statement.rules.bound):
+        message = "an inherited `never` or tripwire covers this allow wholly, and nothing lifts it"
+        findings.error("P050", statement.span, message, rule="S4", fix="leave the rule out")
+        return
+    findings.error(
+        "P050",
+        statement.span,
+        "inherited denies cover this allow wholly, so it does nothing",
+        rule="S6",
+        fix="put `override` before it to lift them",
+        edit=before(statement.keyword, "override "),
+    )
 
 
 def check_syscalls(ancestry: Ancestry, own: OwnStatements, findings: Findings) -> None:

@@ -42,11 +42,19 @@ def check_path(pattern: str, span: Span, findings: Findings) -> bool:
             span,
             str(error),
             rule="F3",
-            fix=_PATH_FIXES.get(code),
+            fix=_path_fix(code, pattern),
             edit=_path_edit(code, pattern, span, findings),
         )
         return False
     return True
+
+
+def _path_fix(code: str, pattern: str) -> str | None:
+    if code == "P030" and (pattern == "~" or pattern.startswith("~/")):
+        return "write `${home}` instead of `~`"
+    if code == "P030" and pattern.startswith("./"):
+        return "write `${workspace}` instead of `.`"
+    return _PATH_FIXES.get(code)
 
 
 def _path_edit(code: str, pattern: str, span: Span, findings: Findings) -> Edit | None:
