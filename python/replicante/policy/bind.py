@@ -119,11 +119,10 @@ class Binder:
             )
         elif (problem := value_problem(name, value)) is not None:
             self.findings.error("P040", part.span, f"the value of `{name}` {problem}", rule="T6")
+        elif name == "workspace" and contains_home(self.values):
+            message = f"the workspace `{value}` contains the home directory"
+            self.findings.error("P041", part.span, message, rule="T6")
         else:
-            if name == "workspace" and contains_home(self.values):
-                self.findings.error(
-                    "P041", part.span, f"the workspace `{value}` contains the home directory", rule="T6"
-                )
             return value
         return f"/{name}" if name in PATH_VARIABLES else name
 

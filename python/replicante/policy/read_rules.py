@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 from . import ast
 from .checks import patterns
@@ -113,7 +112,8 @@ def _warn_about_apex(hosts: ast.Hosts, targets: Sequence[Target], reading: Readi
 
 def _file_actions(head: ast.FileHead, rule: ast.Rule, reading: Reading) -> tuple[Action, ...]:
     if not head.is_any:
-        return tuple(cast("Action", word.text) for word in head.actions)
+        named = {word.text for word in head.actions}
+        return tuple(action for action in FILE_ACTIONS if action in named)
     if rule.effect not in ("deny", "never"):
         five = ", ".join(FILE_ACTIONS)
         start = reading.findings.source.span(head.span.start, head.span.start + len("any"))

@@ -95,7 +95,10 @@ def _syscall_widenings(new: Policy, trusted: Policy) -> Iterable[str]:
     for rule in new.syscalls:
         if not restricting(rule) and meaning(rule) not in granted:
             yield f"it allows system calls by {rule.id}"
-    if not set(filter(restricting, trusted.syscalls)) <= set(new.syscalls):
+    kept = {(meaning(rule), rule.errno, rule.kill) for rule in new.syscalls}
+    if any(
+        (meaning(rule), rule.errno, rule.kill) not in kept for rule in trusted.syscalls if restricting(rule)
+    ):
         yield "it removes a denied system call"
 
 
