@@ -45,7 +45,10 @@ pub fn open_trees(view: &View, mapping: Option<BorrowedFd<'_>>) -> Result<Trees,
     let mut trees = Vec::with_capacity(view.items.len());
     for item in &view.items {
         let Node::Bind {
-            source, rights, ours, ..
+            source,
+            rights,
+            mapped,
+            ..
         } = &item.node
         else {
             trees.push(None);
@@ -64,9 +67,7 @@ pub fn open_trees(view: &View, mapping: Option<BorrowedFd<'_>>) -> Result<Trees,
             Err(errno) => return Err(StepError::new("show a tree", source, errno)),
         };
         let changes = !rights.and(Rights::CHANGES).is_empty();
-        if let Some(mapping) = mapping
-            && (changes || *ours)
-        {
+        if let Some(mapping) = mapping.filter(|_| *mapped) {
             sys::idmap(&tree, mapping).during("map the owners of a tree", source)?;
         }
         let flags = AttrFlags {

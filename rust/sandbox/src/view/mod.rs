@@ -63,6 +63,8 @@ pub enum Node {
         directory: bool,
         rights: Rights,
         ours: bool,
+        /// Whether owners are mapped to the agent's user, where root starts the sandbox.
+        mapped: bool,
     },
     /// A symbolic link of the host, made again.
     Link {

@@ -224,6 +224,7 @@ impl Planner<'_, '_> {
                 directory: true,
                 rights: Rights::ALL,
                 ours: true,
+                mapped: true,
             };
             items.insert(places.home.clone(), node);
         }
@@ -254,6 +255,7 @@ impl Planner<'_, '_> {
                 directory: true,
                 rights: cache_rights,
                 ours: true,
+                mapped: true,
             };
             items.insert(places.cache.clone(), node);
         }
@@ -324,8 +326,15 @@ impl Planner<'_, '_> {
         let directory = kind == FileType::Directory;
         let mut rights = (inputs.questions.rights)(path);
         if directory {
-            // A rule that names a directory alone allows its listing, not what lies in it.
-            rights = rights.and((inputs.questions.rights)(&join(path, "\u{1}")));
+            // A rule that names a directory alone allows its listing, not what lies in it; one that restricts changing
+            // the directory alone leaves what lies in it. As a mount point it can't be moved or removed then.
+            let below = (inputs.questions.rights)(&join(path, "\u{1}"));
+            if below.and(Rights::CHANGES) != rights.and(Rights::CHANGES) && !below.is_empty() {
+                self.view
+                    .notes
+                    .push(format!("modes and times are not held apart from content: {path}"));
+            }
+            rights = rights.and(below).with(below.and(Rights::CHANGES));
         }
         if rights == Rights::CREATE {
             // A rule about existing objects leaves `create` alone (D2); for what exists that is no right.
@@ -374,7 +383,8 @@ impl Planner<'_, '_> {
             if changes != outer_changes && outer_changes.has(changes) {
                 rights = rights.and(Rights::READ.with(Rights::EXECUTE));
             }
-            if rights == *outer {
+            let itself_guarded = directory && (inputs.questions.rights)(path).and(Rights::CHANGES) != changes;
+            if rights == *outer && !itself_guarded {
                 return Ok(None);
             }
         }
@@ -383,6 +393,7 @@ impl Planner<'_, '_> {
             directory,
             rights,
             ours: false,
+            mapped: !changes.is_empty() || is_at_or_below(path, &inputs.bindings.workspace),
         }))
     }
 
