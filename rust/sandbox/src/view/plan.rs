@@ -186,14 +186,23 @@ impl Planner<'_, '_> {
             }
             let inputs = self.inputs;
             let mut found = Vec::new();
+            // The rights that a name without rule of its own has in the directory looked at last.
+            let mut usual = (String::new(), Rights::NONE);
             let complete = scan.tree(root, &mut |object: &Found<'_>| {
                 if object.kind == FileType::Socket {
                     found.push(object.path.to_owned());
                     return Step::Over;
                 }
                 let rights = (inputs.questions.rights)(object.path);
-                let above = (inputs.questions.rights)(parent(object.path));
-                if rights != above {
+                let directory = parent(object.path);
+                if usual.0 != directory {
+                    usual = (
+                        directory.to_owned(),
+                        (inputs.questions.rights)(&join(directory, "\u{1}")),
+                    );
+                }
+                let within = || (inputs.questions.rights)(&join(object.path, "\u{1}"));
+                if rights != usual.1 || (object.kind == FileType::Directory && within() != usual.1) {
                     found.push(object.path.to_owned());
                 }
                 // Below what may not be read nothing else shows, except by a deeper rule, which has its own point.
