@@ -36,18 +36,18 @@ impl Engine {
     fn decide(
         &self,
         action: &str,
-        resource: Bound<'_, PyString>,
+        resource: &Bound<'_, PyString>,
         keywords: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Decision> {
-        self.decided(resource.py(), Asked::new(action, &resource, keywords)?)
+        self.decided(resource.py(), Asked::new(action, resource, keywords)?)
     }
 
     /// Decides the same action on each resource.
     #[pyo3(signature = (action, resources, /))]
     fn decide_many(&self, action: &str, resources: Vec<Bound<'_, PyString>>) -> PyResult<Vec<Decision>> {
         resources
-            .iter()
-            .map(|resource| self.decided(resource.py(), Asked::new(action, resource, None)?))
+            .into_iter()
+            .map(|resource| self.decided(resource.py(), Asked::new(action, &resource, None)?))
             .collect()
     }
 
@@ -60,10 +60,10 @@ impl Engine {
     fn explain(
         &self,
         action: &str,
-        resource: Bound<'_, PyString>,
+        resource: &Bound<'_, PyString>,
         keywords: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Explanation> {
-        let asked = Asked::new(action, &resource, keywords)?;
+        let asked = Asked::new(action, resource, keywords)?;
         asked.with_request(resource.py(), |request| Explanation::of(&self.0, request))
     }
 
@@ -76,10 +76,10 @@ impl Engine {
     fn fix(
         &self,
         action: &str,
-        resource: Bound<'_, PyString>,
+        resource: &Bound<'_, PyString>,
         keywords: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Option<String>> {
-        let asked = Asked::new(action, &resource, keywords)?;
+        let asked = Asked::new(action, resource, keywords)?;
         asked.with_request(resource.py(), |request| fixit::line(&self.0, request))
     }
 
@@ -90,11 +90,11 @@ impl Engine {
 
 impl Engine {
     fn decided(&self, py: Python<'_>, asked: Asked) -> PyResult<Decision> {
-        let decision = asked.with_request(py, |request| self.0.decide(request))?;
+        let answer = asked.with_request(py, |request| self.0.decide(request))?;
         Ok(Decision {
             engine: Arc::clone(&self.0),
             asked,
-            decision,
+            answer,
         })
     }
 }
@@ -105,7 +105,7 @@ pub(crate) struct Decision {
     engine: Arc<CoreEngine>,
     /// Kept for `nearest_allow`, which is worked out only when it is asked for.
     asked: Asked,
-    decision: CoreDecision,
+    answer: CoreDecision,
 }
 
 #[pymethods]
@@ -113,25 +113,25 @@ impl Decision {
     /// `allow`, `hold` or `deny`.
     #[getter]
     fn effect(&self) -> &'static str {
-        self.decision.outcome.word()
+        self.answer.outcome.word()
     }
 
     /// Whether the request goes ahead at once.
     #[getter]
     fn allowed(&self) -> bool {
-        self.decision.outcome == Outcome::Allow
+        self.answer.outcome == Outcome::Allow
     }
 
     /// Why, in a word of section 14.
     #[getter]
     fn reason(&self) -> &'static str {
-        self.decision.reason.word()
+        self.answer.reason.word()
     }
 
     /// The rule that decided.
     #[getter]
     fn rule(&self) -> Option<RuleRef> {
-        self.decision.rule.map(|entry| RuleRef::of(&self.engine, entry))
+        self.answer.rule.map(|entry| RuleRef::of(&self.engine, entry))
     }
 
     /// Where no allow rule matches, the one that comes nearest.
@@ -140,7 +140,7 @@ impl Decision {
         self.asked.with_request(py, |request| {
             self.engine
                 .nearest_allow(request)
-                .map(|nearest| NearestAllow::of(&self.engine, nearest))
+                .map(|nearest| NearestAllow::of(&self.engine, &nearest))
         })
     }
 

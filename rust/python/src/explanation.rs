@@ -53,7 +53,7 @@ pub(crate) struct NearestAllow {
 }
 
 impl NearestAllow {
-    pub(crate) fn of(engine: &CoreEngine, nearest: CoreNearest) -> Self {
+    pub(crate) fn of(engine: &CoreEngine, nearest: &CoreNearest) -> Self {
         Self {
             rule: RuleRef::of(engine, nearest.rule),
             differs: nearest.differences.iter().map(Difference::to_string).collect(),
@@ -91,7 +91,7 @@ impl Explanation {
             would_allow: explained.would_allow.into_iter().map(refer).collect(),
             nearest_allow: explained
                 .nearest_allow
-                .map(|nearest| NearestAllow::of(engine, nearest)),
+                .map(|nearest| NearestAllow::of(engine, &nearest)),
             lifted_by: fixit::line(engine, request),
         }
     }
