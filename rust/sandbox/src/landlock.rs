@@ -37,6 +37,9 @@ pub fn plan(view: &View, listen: Option<Vec<u16>>) -> Plan {
         listen,
         ..Plan::default()
     };
+    if view.root.has(Rights::READ) {
+        plan.paths.push(("/".into(), Rights::READ));
+    }
     let everything = Rights::READ.with(Rights::CHANGES);
     for item in &view.items {
         let path = item.path.clone();

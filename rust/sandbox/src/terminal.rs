@@ -54,6 +54,15 @@ pub fn adopt(slave: &OwnedFd) -> Result<(), StepError> {
     Ok(())
 }
 
+/// Whether `input` is the terminal's suspend character, and the terminal makes a signal of it (`ISIG`, termios(3)).
+pub fn is_suspend(master: BorrowedFd<'_>, input: &[u8]) -> bool {
+    let Ok(modes) = tcgetattr(master) else {
+        return false;
+    };
+    let suspend = modes.special_codes[rustix::termios::SpecialCodeIndex::VSUSP];
+    modes.local_modes.contains(rustix::termios::LocalModes::ISIG) && input == [suspend]
+}
+
 /// The caller's terminal in raw mode; its old modes come back when this is dropped.
 pub struct Raw {
     before: Termios,

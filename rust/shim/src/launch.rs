@@ -68,8 +68,8 @@ pub fn run(launch_fd: RawFd) -> Result<u8, ShimError> {
         limits: &limits,
         relays,
         terminal: ready.terminal,
+        raw,
     });
-    drop(raw);
     let (code, whose, words) = exit_code(&ending, &run.description.argv[0]);
     let groups = recorder.finish("run.exit", &json!({"code": code, "whose": whose, "why": words}))?;
     if let Some(line) = complaint(&ending, &run.description.argv[0]) {

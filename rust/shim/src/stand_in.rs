@@ -75,6 +75,18 @@ fn members_of(init: i32) -> Vec<i32> {
     members
 }
 
+/// Whether the agent's own process group, that of the first child of `init`, has the terminal.
+pub fn leads(init: Pid, master: std::os::fd::BorrowedFd<'_>) -> bool {
+    let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", init.as_raw_nonzero()));
+    let agent = children
+        .ok()
+        .and_then(|list| list.split_whitespace().next().and_then(|word| word.parse().ok()));
+    rustix::termios::tcgetpgrp(master)
+        .ok()
+        .map(|group| group.as_raw_nonzero().get())
+        == agent
+}
+
 fn resident(pid: i32) -> u64 {
     let pages = fs::read_to_string(format!("/proc/{pid}/statm"))
         .ok()

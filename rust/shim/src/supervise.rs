@@ -15,6 +15,8 @@ const SIGHUP: i32 = 1;
 const SIGINT: i32 = 2;
 const SIGQUIT: i32 = 3;
 const SIGTERM: i32 = 15;
+const SIGCONT: i32 = 18;
+const SIGSTOP: i32 = 19;
 const SIGWINCH: i32 = 28;
 /// Signals that the loop reads from a descriptor; all but the last are passed on to the agent.
 pub const SIGNALS: [i32; 5] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGWINCH];
@@ -50,6 +52,8 @@ pub struct Watch<'a> {
     pub limits: &'a Resources,
     pub relays: Vec<Relay>,
     pub terminal: Option<OwnedFd>,
+    /// The caller's terminal in raw mode, while the agent has its own.
+    pub raw: Option<terminal::Raw>,
 }
 
 struct Pump {
@@ -210,6 +214,7 @@ impl<'a> Loop<'a> {
         let mut buffer = [0u8; SLICE];
         match rustix::io::read(rustix::stdio::stdin(), &mut buffer[..]) {
             Ok(0) => self.stdin_open = false,
+            Ok(length) if self.suspends(&buffer[..length]) => self.suspend(),
             Ok(length) => {
                 let mut rest = &buffer[..length];
                 while let Ok(written) = rustix::io::write(master, rest) {
@@ -222,6 +227,25 @@ impl<'a> Loop<'a> {
             Err(Errno::INTR | Errno::AGAIN) => {}
             Err(_) => self.stdin_open = false,
         }
+    }
+
+    /// Whether this input is the suspend character, meant for the agent's own program. Its process group is orphaned, so
+    /// the kernel would drop the signal; groups below it (jobs of a shell inside) are stopped by the kernel as usual.
+    fn suspends(&self, input: &[u8]) -> bool {
+        let Some(master) = &self.watch.terminal else {
+            return false;
+        };
+        terminal::is_suspend(master.as_fd(), input) && stand_in::leads(self.watch.sandbox.pid, master.as_fd())
+    }
+
+    /// Stops the agent and then ourselves, with the terminal as the caller had it; goes on at SIGCONT.
+    fn suspend(&mut self) {
+        // A first process that is gone is seen on the channel; a terminal that is gone, at the next read.
+        let _ = self.watch.sandbox.forward(SIGSTOP);
+        self.watch.raw = None;
+        let _ = rustix::process::kill_current_process_group(rustix::process::Signal::TSTP);
+        self.watch.raw = terminal::Raw::enter().ok();
+        let _ = self.watch.sandbox.forward(SIGCONT);
     }
 
     fn fill(&mut self, index: usize) {

@@ -96,6 +96,8 @@ pub enum Node {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct View {
     pub items: Vec<Item>,
+    /// Rights on the root directory itself.
+    pub root: Rights,
     /// Things of the policy that this view can't show or guard, for the ledger.
     pub notes: Vec<String>,
 }

@@ -296,6 +296,7 @@ impl Planner<'_, '_> {
                 items.insert(path.into(), Node::File { text });
             }
         }
+        self.view.root = (inputs.questions.rights)("/");
         self.view.items = items
             .into_iter()
             .map(|(path, node)| Item { path, node })
