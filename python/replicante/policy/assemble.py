@@ -13,6 +13,7 @@ from .limits import effective_limits, rule_limits
 from .model import (
     Bindings,
     HomeKind,
+    Pin,
     Policy,
     PolicyName,
     Rule,
@@ -94,12 +95,7 @@ def assemble(ancestry: Ancestry, values: BoundValues, form: Form = "bound") -> P
                 key=lambda t: t.model_dump_json(),
             )
         ),
-        pins=tuple(
-            sorted(
-                {pick(pin, form) for each in own.values() for pin in each.pins},
-                key=lambda p: p.model_dump_json(),
-            )
-        ),
+        pins=_pins(ancestry, form),
         home=home,
         workspace=effective_workspace(ancestry),
         accept=tuple(sorted({accepted for each in own.values() for accepted in each.accept})),
@@ -118,7 +114,7 @@ def source_map(ancestry: Ancestry) -> dict[str, SourceRef]:
 def effective_home(ancestry: Ancestry) -> HomeKind:
     """Gives the narrowest `home` that is alive for a policy; `real` if nobody states one."""
     live = ancestry.lineage.live(ancestry.name, lambda name: _one(ancestry.own[name].home))
-    return max((stated.value for stated in live), key=HOME_ORDER.index, default="real")
+    return HOME_ORDER[max((HOME_ORDER.index(stated.value) for stated in live), default=0)]
 
 
 def effective_workspace(ancestry: Ancestry) -> WorkspaceKind:
@@ -146,6 +142,15 @@ def _rules(ancestry: Ancestry, form: Form) -> Iterable[Rule]:
                 if entry not in seen:
                     seen.add(entry)
                     yield entry
+
+
+def _pins(ancestry: Ancestry, form: Form) -> tuple[Pin, ...]:
+    pins = [pick(pin, form) for each in ancestry.own.values() for pin in each.pins]
+    return tuple({pin.model_dump_json(): pin for pin in sorted(pins, key=_pin_order)}.values())
+
+
+def _pin_order(pin: Pin) -> str:
+    return pin.model_dump_json()
 
 
 def _rule_order(rule: Rule) -> tuple[str, str, str, str]:

@@ -1,6 +1,6 @@
-"""Variables and their values (T6): a string as written becomes its bound and its symbolic form.
+r"""Variables and their values (T6): a string as written becomes its bound and its symbolic form.
 
-Symbolic text keeps `${name}`; a literal dollar sign in it is written `\\$`, so the two cannot be confused.
+Symbolic text keeps `${name}`; a literal dollar sign in it is written `\$`, so the two cannot be confused.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Binder:
     _usable: dict[str, str] = field(default_factory=dict[str, str])
 
     def pattern(self, literal: ast.StringLiteral, place: Place) -> Both[str]:
-        """Gives a string in pattern form: wildcards as they are, their literal characters with a backslash."""
+        """Gives a string in pattern form: wildcards bare, the same characters meant literally escaped."""
         return self._bind(literal, place, as_pattern=True)
 
     def plain(self, literal: ast.StringLiteral, place: Place) -> Both[str]:

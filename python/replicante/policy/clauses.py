@@ -129,7 +129,7 @@ class Reading:
         return f"{self.policy}/{label.text}"
 
     def take_label(self, label: ast.Word) -> None:
-        """Notes a label or the name of a tripwire; both are the second part of an id, so none may come twice."""
+        """Notes a label or the name of a tripwire; both are the second part of an id, so none comes twice."""
         if label.text in self.labels:
             message = f"the name `{label.text}` is used twice in this policy"
             self.findings.error("P016", label.span, message, rule="T9")

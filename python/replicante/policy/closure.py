@@ -72,7 +72,7 @@ class Reader:
         self.closure = Closure()
 
     def read_main(self, source: Source, path: Path | None, *, shipped: bool = False) -> None:
-        """Takes the main text and everything that it imports or extends; `path` is None for a text without file."""
+        """Takes the main text and all that it imports or extends; `path` is None for a text without file."""
         directory = None if path is None else path.parent
         trail = () if path is None else (path,)
         self.closure.main = self._take(source, directory, depth=1, trail=trail, shipped=shipped)

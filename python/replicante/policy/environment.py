@@ -11,7 +11,7 @@ from .statements import EnvironmentName, OwnStatements, SetVariable
 
 
 def effective_capabilities(lineage: Lineage, own: Mapping[str, OwnStatements]) -> tuple[str, ...]:
-    """Gives the kept capabilities, sorted: those that nobody drops but an ancestor of who keeps by override."""
+    """Gives the kept capabilities, sorted: dropped by nobody but ancestors of who keeps by override."""
     drops = [(policy, drop.name) for policy, each in own.items() for drop in each.capabilities_drop]
     kept: set[str] = set()
     for policy, each in own.items():
@@ -27,8 +27,8 @@ def effective_environment(
 ) -> Environment:
     """Gives the environment of a policy.
 
-    A `drop` wins over every `keep` and `set` but those of policies that extend its own. A dropped name takes a
-    kept prefix that covers it with it: the form of the environment has no exceptions, and less is safe.
+    A `drop` wins over every `keep` and `set` but those of policies that extend its own. A dropped name takes
+    a kept prefix that covers it with it: the form of the environment has no exceptions, and less is safe.
     """
     keep = {
         name.name

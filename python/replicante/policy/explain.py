@@ -13,7 +13,7 @@ from .requests import Question, explain, request_text
 if TYPE_CHECKING:
     from replicante._core import Decision, Engine, Explanation, RuleRef
 
-Json: TypeAlias = "None | bool | int | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | str | list[Json] | dict[str, Json] | None"
 
 _REASONS = {
     "allow-rule": ("rule", "S1"),
@@ -93,7 +93,7 @@ def _headline(explanation: Explanation) -> str:
     if explanation.rule is None:
         return f"{explanation.outcome}: {words} ({number})"
     rule = explanation.rule
-    return f"{explanation.outcome}: {words} {rule.id}  {visible(rule.file)}:{rule.line}:{rule.column}  ({number})"
+    return f"{explanation.outcome}: {words} {_located(rule)}  ({number})"
 
 
 def _rule_rows(explanation: Explanation) -> Iterable[str]:

@@ -1,4 +1,4 @@
-"""Reading policy files: each once, never through a link, never anything but a regular file (R1, decisions.md §2)."""
+"""Reading policy files: once, never through a link, only regular files (R1, decisions.md §2)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ def read_policy_file(path: Path, *, trusted_owner: bool = False) -> FileContent:
 
     Args:
         path: The file.
-        trusted_owner: Whether the file must belong to the caller or root (T8: a file that was found, not named).
+        trusted_owner: Whether the file must belong to the caller or root (T8: a file that was found, not
+            named).
 
     Raises:
         OversizedFile: If it has more than 1 MiB.

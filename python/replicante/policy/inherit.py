@@ -9,14 +9,15 @@ from typing import Generic, TypeVar
 from .diagnostics import Span
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Stated(Generic[T]):
+class Stated(Generic[T_co]):
     """A value that one policy states."""
 
     policy: str
-    value: T
+    value: T_co
     override: bool
     span: Span
 
@@ -45,7 +46,7 @@ class Lineage:
         return self.ancestry(policy)[:-1]
 
     def live(self, policy: str, own: Callable[[str], Sequence[Stated[T]]]) -> tuple[Stated[T], ...]:
-        """Gives the stated values that count for a policy: an override makes those of its ancestors forgotten.
+        """Gives the stated values that count for a policy: an override forgets those of its ancestors.
 
         With several parents, what only one branch overrides stays alive through the other (S7).
         """

@@ -80,11 +80,8 @@ def block_limits(
     kinds = sorted({stated.value.kind for name in own for stated in own[name].block_limits.get(block, [])})
     found: list[Limit] = []
     for kind in kinds:
-        found.extend(
-            _effective(
-                s.value for s in lineage.live(policy, lambda name: stated_limits(own[name], block, kind))
-            )
-        )
+        live = lineage.live(policy, lambda name, kind=kind: stated_limits(own[name], block, kind))
+        found.extend(_effective(stated.value for stated in live))
     return tuple(found)
 
 
@@ -96,7 +93,7 @@ def stated_limits(own: OwnStatements, block: Block, kind: str) -> Sequence[State
 def rule_limits(
     policy: str, owner: str, statement: RuleStatement, lineage: Lineage, own: Mapping[str, OwnStatements]
 ) -> tuple[Limit, ...]:
-    """Gives the limits of a rule as they are for a policy: its own, or those that `override limits of` put there.
+    """Gives the limits of a rule as they are for a policy: its own, or what `override limits of` put there.
 
     An override replaces the kinds of limits that it names; the others stay.
     """

@@ -40,10 +40,11 @@ def load_policy(
     """Loads a policy from its file, or one that ships by its name (T8).
 
     Args:
-        path: A file (`.toml`: the older configuration), or as a `str` without `/` and `.` the NAME of a policy that
-            ships; `FILE:NAME` names one of several.
+        path: A file (`.toml`: the older configuration), or as a `str` without `/` and `.` the NAME of a
+            policy that ships; `FILE:NAME` names one of several.
         name: Which policy of the file; needed if it holds more than one.
-        variables: Values of `workspace`, `home`, … (T6). One that the policy mentions and that has no value is an
+        variables: Values of `workspace`, `home`, … (T6). One that the policy mentions and that has no value
+            is an
             error: nothing is taken from the environment.
         host_sets: Host sets that replace those that ship, by name with or without `@` (N15).
 

@@ -35,7 +35,7 @@ from .model import (
     TypeTest,
 )
 
-Form: TypeAlias = "None | bool | int | str | Decimal | list[Form] | dict[str, Form]"
+Form: TypeAlias = "bool | int | str | Decimal | list[Form] | dict[str, Form] | None"
 """A JSON value of the compiled form; decimals are exact and written without rounding."""
 
 FORMAT = 1
@@ -291,7 +291,7 @@ def _pin(pin: Pin) -> Form:
 
 
 def _encode(document: Form) -> bytes:
-    """Writes the form; only a row that holds a fraction needs the slow writer, since `json` would round it."""
+    """Writes the form; only a row with a fraction needs the slow writer, since `json` would round it."""
     if not isinstance(document, dict):
         return _exact(document).encode("utf-8")
     parts: list[bytes] = []

@@ -41,7 +41,7 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-# ---- limits ---------------------------------------------------------------------------------------------
+# ---- limits ----------------------------------------------------------------------------
 
 
 class RateLimit(Frozen):
@@ -116,7 +116,7 @@ class Limits(Frozen):
     """The resource keys that some policy of the ancestry states (L2)."""
 
 
-# ---- conditions of MCP rules ------------------------------------------------------------------------------
+# ---- conditions of MCP rules -----------------------------------------------------------
 
 
 class ExactNumber(Frozen):
@@ -212,7 +212,7 @@ Condition = Annotated[Combination | OnlyArguments | TestArgument, Field(discrimi
 Combination.model_rebuild()
 
 
-# ---- rules --------------------------------------------------------------------------------------------------
+# ---- rules -----------------------------------------------------------------------------
 
 
 class Rule(Frozen):
@@ -348,7 +348,7 @@ class Bindings(Frozen):
     public_suffix_date: str
 
 
-# ---- beside the model ---------------------------------------------------------------------------------------
+# ---- beside the model ------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,8 +37,8 @@ def read_condition(condition: ast.Condition, reading: Reading, *, restricts: boo
     Args:
         condition: As parsed.
         reading: The policy it belongs to.
-        restricts: Whether the rule denies, holds or is `never`: a path test of it then closes downward under an even
-            number of `not`, and in an allow under an odd number, where being true tightens.
+        restricts: Whether the rule denies, holds or is `never`: a path test of it then closes downward under
+            an even number of `not`, and in an allow under an odd number, where being true tightens.
     """
     return _Reader(reading).read(condition, tightens=restricts)
 

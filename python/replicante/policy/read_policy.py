@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+
 from . import ast
 from .bind import Binder, Place
 from .checks.names import STAND_INS, did_you_mean
@@ -15,7 +16,6 @@ from .model import (
     FILE_ACTIONS,
     Action,
     Alert,
-    Block,
     ByteRate,
     Expectation,
     Measure,
@@ -172,8 +172,10 @@ def _read_alert(item: ast.Alert, reading: Reading) -> None:
         )
 
     bound = alert(None if pattern is None else pattern.bound)
-    same = pattern is None or pattern.symbolic is pattern.bound
-    reading.own.alerts.append((Both(bound, bound if same else alert(pattern.symbolic)), item.name.span))
+    unbound = bound
+    if pattern is not None and pattern.symbolic is not pattern.bound:
+        unbound = alert(pattern.symbolic)
+    reading.own.alerts.append((Both(bound, unbound), item.name.span))
 
 
 def _alert_pattern(measure: ast.Measure, literal: ast.StringLiteral, reading: Reading) -> Both[str]:

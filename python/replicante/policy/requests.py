@@ -17,7 +17,7 @@ from .findings import Findings
 if TYPE_CHECKING:
     from replicante._core import Decision, Engine, Explanation
 
-Argument: TypeAlias = "None | bool | int | str | Decimal | list[Argument] | dict[str, Argument]"
+Argument: TypeAlias = "bool | int | str | Decimal | list[Argument] | dict[str, Argument] | None"
 """A JSON value of an MCP request; fractions are exact."""
 
 Protocol = Literal["tcp", "udp", "http"]

@@ -1,6 +1,7 @@
 """The canonical text of a rule (T9): one line, clauses in the formatter's order (§14).
 
-For an id, lists are sorted and label and prose left out: order and prose change neither a decision nor an identity.
+For an id, lists are sorted and label and prose left out: order and prose change neither a decision nor an
+identity.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from . import ast
 _EFFECT_WORDS = {"override_allow": "override allow", "never": "never allow"}
 _FLAG_WORDS = {"unless-inert": "unless inert", "inspect": "inspect tls"}
 _CLAUSE_ORDER = (
-    "exactly", "hidden", "existing", "unless-inert", "port", "protocol", "inspect", "method", "path", "to", "publish",
-    "where", "limit", "as", "because",
+    "exactly", "hidden", "existing", "unless-inert", "port", "protocol", "inspect", "method", "path", "to",
+    "publish", "where", "limit", "as", "because",
 )  # fmt: skip
 
 

@@ -15,10 +15,14 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 def shipped_dir() -> Path:
     """Gives the directory of the `.policy` files that ship: in the wheel, or in a checkout beside `python/`.
 
+    A checkout's own directory goes first: an editable install leaves a copy in the package, which grows old.
+
     Raises:
         FileNotFoundError: If the package was taken apart and has neither.
     """
-    for candidate in (_PACKAGE / "policies", _PACKAGE.parent.parent / "policies"):
+    checkout = _PACKAGE.parent.parent
+    is_checkout = _PACKAGE.parent.name == "python" and (checkout / "pyproject.toml").is_file()
+    for candidate in (*([checkout / "policies"] if is_checkout else []), _PACKAGE / "policies"):
         if (candidate / "baseline.policy").is_file():
             return candidate
     raise FileNotFoundError("the policies that ship with replicante are missing from its installation")

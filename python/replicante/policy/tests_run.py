@@ -61,7 +61,8 @@ def run_tests(
     for run in runs:
         decision = decide(engine, run.question)
         if decision.effect != run.outcome:
-            message = f"test `{run.test}` expects {run.outcome}, but the answer is {decision.effect}: {reason_text(decision)}"
+            answer = f"{decision.effect}: {reason_text(decision)}"
+            message = f"test `{run.test}` expects {run.outcome}, but the answer is {answer}"
             notes = _notes(decision, places)
             findings.error("P070", run.span, message, rule="X2", notes=notes)
 
@@ -96,7 +97,7 @@ def coverage(policy: Policy) -> Coverage:
 
 
 def inherited_differences(policy: Policy) -> Iterable[Difference]:
-    """Runs the ancestors' tests against a policy and gives each expectation that comes out differently (W140)."""
+    """Runs the ancestors' tests against a policy and gives what comes out differently (W140)."""
     engine = policy.compile()
     for test in policy.tests:
         if test.policy == policy.name:

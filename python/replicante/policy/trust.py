@@ -1,7 +1,8 @@
 """Whether a policy is no wider than the trusted one (R2), without the proof of section 13.
 
-Until the proof is there, "no wider" is: the trust digest is the trusted one, or the policy extends the trusted
-policy and adds only deny, hold, never, tripwires, alerts, tests and smaller limits. All else is asked.
+Until the proof is there, "no wider" is: the trust digest is the trusted one, or the policy extends the
+trusted policy and adds only deny, hold, never, tripwires, alerts, tests and smaller limits. All else is
+asked.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ def compare(new: Policy, trusted_digest: str) -> Wideness:
         trusted_digest: Trust digest (D2) of the policy that the operator trusts.
 
     Returns:
-        `no_wider` is sound: it is never true for a policy that permits more. It may be false for one that does not.
+        `no_wider` is sound: it is never true for a policy that permits more. It may be false for one that
+        does not.
     """
     if new.trust_digest == trusted_digest:
         return Wideness(no_wider=True, reasons=())

@@ -43,7 +43,8 @@ def test_meaning_changes_it(text: str) -> None:
 
 
 def test_variables_change_the_identity_and_not_the_trust_digest() -> None:
-    text = 'policy p { filesystem { allow read "${workspace}/**" } test "t" { expect allow read "${workspace}/a" } }'
+    rule, test = 'allow read "${workspace}/**"', 'expect allow read "${workspace}/a"'
+    text = f'policy p {{ filesystem {{ {rule} }} test "t" {{ {test} }} }}'
     one, other = policy(text, workspace="/w1"), policy(text, workspace="/w2")
     assert one.identity != other.identity
     assert one.trust_digest == other.trust_digest

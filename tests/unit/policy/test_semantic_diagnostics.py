@@ -53,7 +53,8 @@ CASES: list[tuple[str, list[str], str]] = [
     (
         "covered-allow",
         ["P050"],
-        'policy b { filesystem { deny read "/a" } }\npolicy p extends b { filesystem { allow read "/a/**" } }',
+        'policy b { filesystem { deny read "/a" } }\n'
+        'policy p extends b { filesystem { allow read "/a/**" } }',
     ),
     (
         "covered-host",
@@ -64,7 +65,8 @@ CASES: list[tuple[str, list[str], str]] = [
     (
         "covered-by-never",
         ["P050"],
-        'policy b { never allow write "/etc" }\npolicy p extends b { filesystem { allow write "/etc/hosts" } }',
+        'policy b { never allow write "/etc" }\n'
+        'policy p extends b { filesystem { allow write "/etc/hosts" } }',
     ),
     (
         "covered-syscall",
@@ -79,7 +81,8 @@ CASES: list[tuple[str, list[str], str]] = [
     (
         "larger-block-limit",
         ["P051"],
-        "policy b { network { limit connections 4 } }\npolicy p extends b { network { limit connections 4 } }",
+        "policy b { network { limit connections 4 } }\n"
+        "policy p extends b { network { limit connections 4 } }",
     ),
     (
         "larger-rate",

@@ -1,4 +1,4 @@
-"""Every policy that ships loads with its tests, and what the specification promises of the built-ins holds (§16)."""
+"""Every policy that ships loads with its tests; the built-ins are what the specification says (§16)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every decision, refusal and rate sequence of the specification, through the compiled engine (Appendix B)."""
+"""Every decision, refusal and rate of the specification, through the compiled engine (Appendix B)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Rules that do nothing: an allow that inherited denies cover wholly (P050), an override that lifts nothing (P052).
+"""Rules that do nothing: allows that inherited denies cover (P050), overrides that lift nothing (P052).
 
-Both findings are sound and neither is complete: where patterns cannot be compared by instances (`instances`), nothing
-is said.
+Both findings are sound and neither is complete: where patterns cannot be compared by instances
+(`instances`), nothing is said.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ def _as_denies(rules: Iterable[Rule]) -> list[Rule]:
 
 
 def _may_lift(mine: Rule, restrictions: list[Rule], probe: Probe) -> bool:
-    """Tells whether some request may match an override and an inherited restriction: false only if surely not."""
+    """Tells whether some request may match an override and a restriction: false only if surely not."""
     theirs = [rule for rule in restrictions if rule.action == mine.action]
     if mine.action in _PATH_ACTIONS and is_literal(mine.pattern):
         return probe.refuses(mine.action, unescape(mine.pattern))

@@ -89,7 +89,7 @@ def _check_limit(
 
 
 def resolve_rule_limits(ancestry: Ancestry, findings: Findings) -> None:
-    """Finds the rules that `override limits of` means, and tells where there is none or more than one (S7)."""
+    """Finds the rules that `override limits of` means; tells where there is none or more than one (S7)."""
     own = ancestry.own[ancestry.name]
     inherited = [
         statement

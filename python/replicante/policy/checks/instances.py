@@ -1,9 +1,9 @@
 """Concrete requests that stand for a whole pattern.
 
-A wildcard is filled with a symbol that no policy writes. Another pattern that matches such an instance can only have
-matched the symbol by a wildcard of its own, so it matches every other filling as well. `**` is filled with each
-number of segments up to more than the longest pattern has; beyond that only a `**` or the closing downward (S8) can
-match, and both do so for every greater number.
+A wildcard is filled with a symbol that no policy writes. Another pattern that matches such an instance can
+only have matched the symbol by a wildcard of its own, so it matches every other filling as well. `**` is
+filled with each number of segments up to more than the longest pattern has; beyond that only a `**` or the
+closing downward (S8) can match, and both do so for every greater number.
 """
 
 from __future__ import annotations

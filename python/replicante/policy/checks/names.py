@@ -16,9 +16,9 @@ CAPABILITIES = frozenset(
         "AUDIT_CONTROL", "AUDIT_READ", "AUDIT_WRITE", "BLOCK_SUSPEND", "BPF", "CHECKPOINT_RESTORE", "CHOWN",
         "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "IPC_LOCK", "IPC_OWNER", "KILL", "LEASE",
         "LINUX_IMMUTABLE", "MAC_ADMIN", "MAC_OVERRIDE", "MKNOD", "NET_ADMIN", "NET_BIND_SERVICE",
-        "NET_BROADCAST", "NET_RAW", "PERFMON", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYSLOG", "SYS_ADMIN",
-        "SYS_BOOT", "SYS_CHROOT", "SYS_MODULE", "SYS_NICE", "SYS_PACCT", "SYS_PTRACE", "SYS_RAWIO",
-        "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "WAKE_ALARM",
+        "NET_BROADCAST", "NET_RAW", "PERFMON", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYSLOG",
+        "SYS_ADMIN", "SYS_BOOT", "SYS_CHROOT", "SYS_MODULE", "SYS_NICE", "SYS_PACCT", "SYS_PTRACE",
+        "SYS_RAWIO", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "WAKE_ALARM",
     }
 )  # fmt: skip
 """Capabilities of Linux (capabilities(7)), without `CAP_`."""
@@ -36,11 +36,11 @@ _LOADER_PATTERNS = ("LD_*", "DYLD_*")
 
 _CODE_LOADING = frozenset(
     {
-        "GCONV_PATH", "PYTHONSTARTUP", "PYTHONPATH", "PYTHONHOME", "PYTHONINSPECT", "NODE_OPTIONS", "NODE_PATH",
-        "BASH_ENV", "ENV", "PERL5OPT", "PERL5LIB", "PERL5DB", "RUBYOPT", "RUBYLIB", "JAVA_TOOL_OPTIONS",
-        "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS", "GIT_SSH", "GIT_SSH_COMMAND", "GIT_EXTERNAL_DIFF", "GIT_ASKPASS",
-        "SSH_ASKPASS", "PROMPT_COMMAND", "BASH_FUNC", "SHELLOPTS", "BASHOPTS", "ZDOTDIR", "LOCPATH", "NLSPATH",
-        "MALLOC_CONF",
+        "GCONV_PATH", "PYTHONSTARTUP", "PYTHONPATH", "PYTHONHOME", "PYTHONINSPECT", "NODE_OPTIONS",
+        "NODE_PATH", "BASH_ENV", "ENV", "PERL5OPT", "PERL5LIB", "PERL5DB", "RUBYOPT", "RUBYLIB",
+        "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS", "GIT_SSH", "GIT_SSH_COMMAND",
+        "GIT_EXTERNAL_DIFF", "GIT_ASKPASS", "SSH_ASKPASS", "PROMPT_COMMAND", "BASH_FUNC",
+        "SHELLOPTS", "BASHOPTS", "ZDOTDIR", "LOCPATH", "NLSPATH", "MALLOC_CONF",
     }
 )  # fmt: skip
 """Variables that load code into programs: set, but not kept (C3)."""
@@ -54,7 +54,7 @@ def is_loader_variable(name: str) -> bool:
 
 
 def loads_code(name: str) -> bool:
-    """Tells whether keeping a variable, or a prefix `X*`, would load code of the host's choosing into programs."""
+    """Tells whether keeping a variable, or a prefix `X*`, would load code of the host into programs."""
     if is_loader_variable(name):
         return True
     if not name.endswith("*"):

@@ -1,8 +1,8 @@
 """An engine that answers one question: is every request like this one refused by what is inherited?
 
-It holds the restrictions of the ancestors and one rule below them that allows everything. Only restrictions whose
-whole effect is in their pattern take part: one with ports, protocol, methods or a condition refuses a part of the
-requests and decides nothing about all of them.
+It holds the restrictions of the ancestors and one rule below them that allows everything. Only restrictions
+whose whole effect is in their pattern take part: one with ports, protocol, methods or a condition refuses a
+part of the requests and decides nothing about all of them.
 """
 
 from __future__ import annotations
