@@ -67,8 +67,24 @@ def load_policy(
     resolved = given.absolute().parent.resolve() / given.name
     reader = Reader(_policy_root(resolved.parent))
     source = _read_main(resolved, reader, filename=str(given))
+    values = dict(variables or {})
+    if given.suffix == ".toml":
+        source = _translated(source, reader, values)
     reader.read_main(source, resolved)
-    return _finish(reader.closure, name, variables, host_sets)
+    return _finish(reader.closure, name, values, host_sets)
+
+
+def _translated(source: Source, reader: Reader, values: dict[str, str]) -> Source:
+    """Gives the older configuration as policy text; its own workspace goes before the caller's (§17)."""
+    from .toml import translate
+
+    translation, diagnostics = translate(source)
+    reader.closure.diagnostics.extend(diagnostics)
+    if translation is None:
+        raise _refuse(diagnostics)
+    if translation.workspace is not None:
+        values["workspace"] = translation.workspace
+    return Source(translation.text, source.filename)
 
 
 def parse_policy(
