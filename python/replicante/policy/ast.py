@@ -49,8 +49,8 @@ class Word:
 class LiteralText:
     """Characters of a string.
 
-    `pattern` keeps wildcards bare and puts a backslash before each wildcard character and backslash that is meant
-    literally, as docs/reference/compiled-form.md says; `plain` has all escapes resolved.
+    `pattern` keeps wildcards bare and puts a backslash before each wildcard character and backslash that is
+    meant literally, as docs/reference/compiled-form.md says; `plain` has all escapes resolved.
     """
 
     pattern: str

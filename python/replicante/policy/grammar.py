@@ -1,7 +1,8 @@
 """The parser tables of the language: made from `grammar.lark` once, then read from the user's cache.
 
-Making them takes about half a second. The cache is a file in a directory that only its owner can write; without such
-a directory the tables are made anew each time, since whoever writes them decides what a policy means.
+Making them takes about half a second. The cache is a file in a directory that only its owner can write;
+without such a directory the tables are made anew each time, since whoever writes them decides what a policy
+means.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ _QUOTED_WORD = re.compile(r'"([a-z][a-z-]*)"')
 
 @cache
 def parser() -> Lark:
-    """Gives the parser; it has the start symbols `start` (a file), `body` (one without `language`) and `request` (as after `expect`)."""
+    """Gives the parser.
+
+    Its start symbols are `start` (a file), `body` (one without `language`) and `request` (as after `expect`).
+    """
     text = _grammar()
     directory = _cache_dir()
     if directory is None:
@@ -62,7 +66,7 @@ def _build(text: str) -> Lark:
 
 
 def _with_keywords(text: str) -> str:
-    """Turns each quoted word into a terminal that matches whole words, before all others and not kept in trees."""
+    """Turns each quoted word into a terminal that matches whole words, first of all and not kept in trees."""
     words = sorted(set(_QUOTED_WORD.findall(text)))
     terminals = "".join(f"{_terminal(word)}.3: /{word}(?![\\w-])/\n" for word in words)
     return _QUOTED_WORD.sub(lambda match: _terminal(match.group(1)), text) + "\n" + terminals
@@ -109,7 +113,7 @@ def _read(path: Path) -> Lark | None:
 
 
 def _write(path: Path, built: Lark) -> Lark:
-    """Puts the tables into the cache, whole or not at all; that they can't be kept is no reason not to go on."""
+    """Puts the tables into the cache, whole or not at all; that they can't be kept doesn't stop a parse."""
     buffer = io.BytesIO()
     built.save(buffer)
     tables = buffer.getvalue()

@@ -26,8 +26,8 @@ def parse(source: Source) -> tuple[ast.File | None, list[Diagnostic]]:
         source: Its text; `decode` makes it from the bytes of a file.
 
     Returns:
-        The tree of all that could be read, None if nothing could, and the findings by place. A tree that comes
-        with an error is for tools that look at unfinished text; nothing may be decided by it.
+        The tree of all that could be read, None if nothing could, and the findings by place. A tree that
+        comes with an error is for tools that look at unfinished text; nothing may be decided by it.
     """
     findings = TextFindings(source)
     if not _check_characters(findings):
@@ -182,7 +182,7 @@ def _after(text: str, words: list[Piece], at: int) -> str:
 
 
 def _tell(error: UnexpectedInput, words: list[Piece], findings: TextFindings) -> int | None:
-    """Tells of a syntax error; gives the index of the piece that was not expected, None at the end of the text."""
+    """Tells of a syntax error; gives the index of the piece that was not expected, None at the end."""
     offset, expected = _place(error)
     at = next((index for index, piece in enumerate(words) if piece.end > offset), None)
     if at is None:

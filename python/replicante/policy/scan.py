@@ -1,7 +1,7 @@
 """A neutral reading of policy text into pieces, and the place in it where reading goes on after an error.
 
-The grammar decides what a piece means; here a piece is only a string, a number, a word or a sign. That is enough
-to find statements again in a text that does not parse.
+The grammar decides what a piece means; here a piece is only a string, a number, a word or a sign. That is
+enough to find statements again in a text that does not parse.
 """
 
 from __future__ import annotations

@@ -44,10 +44,29 @@ _CLOSED_SETS: dict[str, str] = {
 }
 """The words of each terminal that stands for a closed set."""
 
-_KEPT_KEYWORDS = (
-    "ALLOW DENY HOLD NEVER OVERRIDE ANY KEEP DROP KILL MADE EXACTLY HIDDEN EXISTING PUBLISH FILESYSTEM NETWORK"
-    " RESOURCES MCP SYSCALLS CAPABILITIES ENVIRONMENT"
-).split()
+_KEPT_KEYWORDS = [
+    "ALLOW",
+    "DENY",
+    "HOLD",
+    "NEVER",
+    "OVERRIDE",
+    "ANY",
+    "KEEP",
+    "DROP",
+    "KILL",
+    "MADE",
+    "EXACTLY",
+    "HIDDEN",
+    "EXISTING",
+    "PUBLISH",
+    "FILESYSTEM",
+    "NETWORK",
+    "RESOURCES",
+    "MCP",
+    "SYSCALLS",
+    "CAPABILITIES",
+    "ENVIRONMENT",
+]
 
 _DESCRIBED: dict[str, str] = {
     "STRING": "a string in double quotes",
@@ -90,7 +109,8 @@ _SHOWN = 8
 
 _SIZE_LETTERS = {"k": "KiB", "m": "MiB", "g": "GiB", "t": "TiB", "b": "B"}
 _DURATION_WORDS = {
-    "min": "m", "mins": "m", "minute": "m", "minutes": "m", "sec": "s", "secs": "s", "second": "s", "seconds": "s",
+    "min": "m", "mins": "m", "minute": "m", "minutes": "m",
+    "sec": "s", "secs": "s", "second": "s", "seconds": "s",
     "hour": "h", "hours": "h", "hr": "h", "hrs": "h", "day": "d", "days": "d", "msec": "ms", "millis": "ms",
 }  # fmt: skip
 _RATE_WORDS = {
@@ -177,7 +197,7 @@ def tell_unexpected(
 
 
 def _tell_unknown_word(word: str, span: Span, expected: frozenset[str], findings: TextFindings) -> bool:
-    """Tells of a word that the language does not know, with what was probably meant; False if it knows the word."""
+    """Tells of an unknown word, with what was probably meant; False if the language knows the word."""
     if word in _ALL_WORDS:
         return False
     words = words_of(expected)
