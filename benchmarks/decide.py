@@ -25,7 +25,7 @@ def compiled_form(rules: int) -> bytes:
     """A policy that allows reading below that many directories."""
     indices = range(rules)
     place = {"policy": 0, "file": "p.policy", "line": 1, "column": 1, "because": None, "text": ""}
-    form = {
+    form: dict[str, object] = {
         "format": 1,
         "name": "p",
         "identity": "",

@@ -33,6 +33,7 @@ __all__ = [
     "parse_cidr",
     "parse_json",
     "public_suffix_date",
+    "seccomp_program",
     "syscall_groups",
     "syscall_names",
 ]
@@ -332,3 +333,12 @@ def syscall_groups() -> dict[str, list[str]]:
 
 def syscall_names() -> list[str]:
     """Gives the names of all calls of every architecture that runs agents, sorted."""
+
+def seccomp_program(engine: Engine, /) -> list[tuple[int, int, int, int]]:
+    """Gives the seccomp filter of a policy for this machine's processor.
+
+    Classic BPF: `(code, jt, jf, k)` each.
+
+    Raises:
+        ValueError: Agents can't run on this processor.
+    """

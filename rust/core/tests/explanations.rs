@@ -236,7 +236,7 @@ proptest! {
         }
         let allows = entries.iter().any(|(_, entry)| entry.contains("allow"));
         let silent = decision.reason == Reason::NoAllowRule;
-        prop_assert!(!explained.nearest_allow.is_some() || silent);
+        prop_assert!(explained.nearest_allow.is_none() || silent);
         // Without addresses each allow that is refused by itself differs in something that can be named.
         prop_assert!(!silent || !allows || explained.nearest_allow.is_some());
         prop_assert!(explained.nearest_allow.is_none_or(|nearest| !nearest.differences.is_empty()));

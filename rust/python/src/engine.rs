@@ -89,6 +89,10 @@ impl Engine {
 }
 
 impl Engine {
+    pub(crate) fn core(&self) -> &CoreEngine {
+        &self.0
+    }
+
     fn decided(&self, py: Python<'_>, asked: Asked) -> PyResult<Decision> {
         let answer = asked.with_request(py, |request| self.0.decide(request))?;
         Ok(Decision {

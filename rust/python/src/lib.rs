@@ -32,7 +32,7 @@ mod _core {
     #[pymodule_export]
     use crate::rate::RateLimit;
     #[pymodule_export]
-    use crate::syscalls::{syscall_groups, syscall_names};
+    use crate::syscalls::{seccomp_program, syscall_groups, syscall_names};
 
     #[pymodule_export]
     #[expect(non_upper_case_globals, reason = "Python's name for it")]

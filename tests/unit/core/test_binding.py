@@ -30,6 +30,7 @@ from replicante._core import (
     parse_cidr,
     parse_json,
     public_suffix_date,
+    seccomp_program,
     syscall_groups,
     syscall_names,
 )
@@ -203,3 +204,10 @@ def test_system_calls() -> None:
     assert groups["@swap"] == ["swapoff", "swapon"]
     assert "read" in groups["@standard"] and "ptrace" not in groups["@standard"]
     assert {call for calls in groups.values() for call in calls} <= set(syscall_names())
+
+
+def test_the_filter_follows_the_policy(engine: Engine) -> None:
+    allow_less = parse_policy("language 1\npolicy p { syscalls { allow getpid } }", variables={})
+    standard, less = seccomp_program(engine), seccomp_program(allow_less.compile())
+    assert all(code < 1 << 16 and jt < 256 and jf < 256 for code, jt, jf, _ in standard)
+    assert standard != less

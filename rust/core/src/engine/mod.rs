@@ -13,6 +13,7 @@ mod files;
 mod http;
 mod mcp;
 mod network;
+mod syscalls;
 
 use crate::glob::{Glob, Trie};
 use crate::policy::{Action, Compiled, Effect};
@@ -98,13 +99,6 @@ impl Engine {
             action if action.is_mcp() => self.decide_mcp(request),
             _ => self.decide_file(request),
         }
-    }
-
-    fn decide_syscall(&self, request: &Request<'_>) -> Decision {
-        let matching = self.syscalls.get(request.resource).map_or(&[][..], Vec::as_slice);
-        let mut verdict = Verdict::default();
-        verdict.name(self, matching, true);
-        verdict.decision()
     }
 
     fn decide_listen(&self, request: &Request<'_>) -> Decision {
