@@ -14,6 +14,8 @@ pub enum Kind {
     File,
     /// Mode 000; listing it and all below is EACCES.
     Directory,
+    /// A socket of the host: every use is EACCES, connecting too, which only a link can answer.
+    Closed,
     /// Absent: every use is ENOENT, though the name stands in listings.
     Vanished,
 }
@@ -197,7 +199,7 @@ fn on_mask(table: &Table, request: &Request<'_>, index: usize, mask: &Mask) -> A
         opcode::GETATTR => match mask.kind {
             Kind::Vanished => refused(Operation::Stat, None),
             // Attributes are cached for ever, so the kernel asks again only to execute: it reads the mode bits.
-            Kind::File | Kind::Directory => {
+            Kind::File | Kind::Directory | Kind::Closed => {
                 let mut body = Vec::with_capacity(104);
                 timeout(&mut body, FOREVER_S);
                 attributes(&mut body, table, request.node, mode(mask.kind));
@@ -232,7 +234,7 @@ const fn mode(kind: Kind) -> u32 {
     match kind {
         Kind::File => 0o100_000,
         Kind::Directory => 0o040_000,
-        Kind::Vanished => 0o120_777,
+        Kind::Vanished | Kind::Closed => 0o120_777,
     }
 }
 

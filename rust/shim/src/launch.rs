@@ -15,7 +15,7 @@ use replicante_core::seccomp::{self, Arch};
 use replicante_sandbox::error::StepError;
 use replicante_sandbox::launch::{Exit, Facts, Message, Sandbox, Spec, User, start};
 use replicante_sandbox::limits::Limits;
-use replicante_sandbox::masks::{Kind, Mask, Table};
+use replicante_sandbox::masks::{Mask, Table};
 use replicante_sandbox::view::{Inputs, Node, Places, Questions, View, plan};
 use replicante_sandbox::{capabilities, landlock, sys, terminal};
 use rustix::fs::{Mode, OFlags, open};
@@ -401,22 +401,11 @@ fn inputs<'a>(
 /// The masks of a view, in the order in which the build takes them.
 fn table(view: &View, user: User) -> Table {
     let masks = view.items.iter().filter_map(|item| match item.node {
-        Node::Mask {
-            directory,
-            hidden,
+        Node::Mask { kind, source } => Some(Mask {
+            kind,
+            path: item.path.clone(),
             source,
-        } => {
-            let kind = match (hidden, directory) {
-                (true, _) if source != usize::MAX && !directory => Kind::Vanished,
-                (_, true) => Kind::Directory,
-                (_, false) => Kind::File,
-            };
-            Some(Mask {
-                kind,
-                path: item.path.clone(),
-                source,
-            })
-        }
+        }),
         _ => None,
     });
     Table {

@@ -8,7 +8,7 @@ use replicante_core::glob::{Glob, Segment as GlobSegment, SegmentGlob};
 use replicante_core::policy::{Action, Bucket, Compiled, Source};
 use replicante_core::request::{Outcome, Request};
 use replicante_core::seccomp::{self, Arch, Ruling, Verdict};
-use replicante_sandbox::view::{Pattern, Questions, Rights, Segment};
+use replicante_sandbox::view::{BENEATH, HOST_SOCKET, Pattern, Questions, Rights, Segment};
 use std::collections::BTreeMap;
 
 /// Ports that are told to Landlock one by one; more than these must be all unprivileged ones.
@@ -151,10 +151,15 @@ impl Policy {
 
     /// The id of a source; `beneath` for what no policy lifts.
     pub fn rule_id(&self, source: usize) -> String {
-        self.compiled()
-            .sources
-            .get(source)
-            .map_or_else(|| "beneath".to_owned(), |source| source.id.clone())
+        match source {
+            BENEATH => "beneath".to_owned(),
+            HOST_SOCKET => "N12".to_owned(),
+            source => self
+                .compiled()
+                .sources
+                .get(source)
+                .map_or_else(String::new, |source| source.id.clone()),
+        }
     }
 
     fn source(&self, id: &str) -> Option<&Source> {

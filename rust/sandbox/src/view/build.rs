@@ -5,6 +5,7 @@
 
 use super::{Item, Node, Rights, View, join, parent};
 use crate::error::{During, StepError};
+use crate::masks::Kind;
 use crate::sys::{self, AttrFlags};
 use rustix::fs::{CWD, FileType, Mode, OFlags, mkdirat, openat, symlinkat};
 use rustix::mount::{
@@ -225,7 +226,7 @@ impl Builder {
                     Err(errno) => Err(StepError::new("make a link", path, errno)),
                 }
             }
-            Node::Mask { directory, .. } => self.mask(path, *directory),
+            Node::Mask { kind, .. } => self.mask(path, *kind == Kind::Directory),
             Node::Tmpfs { size, mode, exec } => {
                 let exec = if *exec {
                     MountAttrFlags::empty()

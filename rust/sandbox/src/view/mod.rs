@@ -11,7 +11,13 @@ mod scan;
 pub use build::{Built, Fuse, Trees, build, open_trees};
 pub use plan::{Inputs, Pattern, Places, Questions, Segment, plan};
 
+use crate::masks::Kind;
 use serde::Serialize;
+
+/// Stands for the source of a mask that no rule made and no policy lifts: what is ours.
+pub const BENEATH: usize = usize::MAX;
+/// Stands for the source of a mask over a socket of the host that no rule allows (N12).
+pub const HOST_SOCKET: usize = usize::MAX - 1;
 
 /// A set of the five file actions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
@@ -74,8 +80,7 @@ pub enum Node {
     Stub,
     /// An object over a denied name: mode 000, or absent when `hidden`.
     Mask {
-        directory: bool,
-        hidden: bool,
+        kind: Kind,
         source: usize,
     },
     /// A private file system of ours.

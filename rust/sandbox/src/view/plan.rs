@@ -4,7 +4,8 @@
 //! engine gives there; where a mount can only give more or less, it gives less.
 
 use super::scan::{Found, Scan, Step, kind_of, names};
-use super::{Item, Node, Rights, View, is_at_or_below, join, made, parent};
+use super::{BENEATH, HOST_SOCKET, Item, Node, Rights, View, is_at_or_below, join, made, parent};
+use crate::masks::Kind;
 use rustix::fs::FileType;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -312,11 +313,14 @@ impl Planner<'_, '_> {
         let above = covering(items, path);
         let shown_above = matches!(above, Some((_, Node::Bind { .. })));
         if inputs.beneath.iter().any(|hidden| is_at_or_below(path, hidden)) {
-            let directory = kind_of(path) == Some(FileType::Directory);
+            let kind = if kind_of(path) == Some(FileType::Directory) {
+                Kind::Directory
+            } else {
+                Kind::File
+            };
             return Ok(shown_above.then_some(Node::Mask {
-                directory,
-                hidden: true,
-                source: usize::MAX,
+                kind,
+                source: BENEATH,
             }));
         }
         let kind = kind_of(path);
@@ -357,16 +361,16 @@ impl Planner<'_, '_> {
         {
             rights = rights.and(Rights::READ.with(Rights::EXECUTE));
         }
-        let host_socket = matches!(kind, FileType::Socket) && !(inputs.questions.connect)(path);
-        if rights.is_empty() || host_socket {
+        let masked = shown_above && !matches!(above, Some((_, Node::Bind { ours: true, .. })));
+        if kind == FileType::Socket && !(inputs.questions.connect)(path) {
+            return Ok(masked.then_some(Node::Mask {
+                kind: Kind::Closed,
+                source: HOST_SOCKET,
+            }));
+        }
+        if rights.is_empty() {
             // Outside of everything shown a name is simply absent.
-            return Ok(
-                if shown_above && !matches!(above, Some((_, Node::Bind { ours: true, .. }))) {
-                    self.mask(path, directory)
-                } else {
-                    None
-                },
-            );
+            return Ok(if masked { self.mask(path, directory) } else { None });
         }
         if !rights.has(Rights::READ) {
             return Err(format!(
@@ -409,11 +413,13 @@ impl Planner<'_, '_> {
 
     fn mask(&self, path: &str, directory: bool) -> Option<Node> {
         let (source, hidden) = (self.inputs.questions.refusal)(path)?;
-        Some(Node::Mask {
-            directory,
-            hidden,
-            source,
-        })
+        // A link can't stand over a directory, so a hidden one is closed instead.
+        let kind = match (directory, hidden) {
+            (true, _) => Kind::Directory,
+            (false, true) => Kind::Vanished,
+            (false, false) => Kind::File,
+        };
+        Some(Node::Mask { kind, source })
     }
 }
 

@@ -3,7 +3,7 @@
 use super::process;
 use crate::policy::Policy;
 use crate::record::{Denial, Recorder};
-use replicante_sandbox::masks::{Attempt, Operation, Table, answer};
+use replicante_sandbox::masks::{Attempt, Kind, Operation, Table, answer};
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -49,6 +49,7 @@ fn record(server: &Server, attempt: &Attempt) {
         None => mask.path.clone(),
     };
     let action = match attempt.operation {
+        _ if mask.kind == Kind::Closed => "connect unix",
         Operation::Execute => "execute",
         Operation::Change => "write",
         _ => "read",
