@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .diagnostics import Diagnostic, Note, Source, Span
+from .diagnostics import Note, Source, Span
 from .explain import reason_text
 from .findings import Findings
 from .model import Policy
@@ -125,11 +125,3 @@ def _why(policy: Policy, question: Question, expected: str, decision: Decision) 
     rule = "a rule" if decision.rule is None else decision.rule.id
     overrides = {entry.id for entry in policy.rules if entry.effect == "override_allow"}
     return f"lifted by {rule}" if rule in overrides else f"silence filled by {rule}"
-
-
-def differences_as_warnings(differences: Iterable[Difference], findings: Findings) -> tuple[Diagnostic, ...]:
-    """Gives the differences as warnings at the policy's name."""
-    for one in differences:
-        message = f"`{one.request}` is {one.actual}, where `{one.policy}` expects {one.expected}: {one.why}"
-        findings.warning("W140", findings.heading, message, rule="X2")
-    return tuple(findings.all)
