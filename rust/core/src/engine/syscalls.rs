@@ -1,7 +1,7 @@
 //! System calls: C1.
 
 use super::{Engine, Verdict};
-use crate::policy::Action;
+use crate::policy::{Action, Effect};
 use crate::request::{Decision, Outcome, Request};
 use crate::seccomp::Ruling;
 
@@ -29,24 +29,40 @@ impl Engine {
         verdict.decision()
     }
 
-    /// What the policy says of one call, as `seccomp::verdicts` asks it.
+    /// What the policy says of one call, as `seccomp::verdicts` asks it. Of several rules that refuse it `kill` wins,
+    /// then the smallest number; a rule that names none stands for EPERM, so the built-in answer wins over all.
     pub fn ruling(&self, call: &str) -> Ruling {
-        let decision = self.decide(&Request::new(Action::Syscall, call));
-        if decision.outcome == Outcome::Allow {
+        if self.decide(&Request::new(Action::Syscall, call)).outcome == Outcome::Allow {
             return Ruling::Allowed;
         }
-        let Some(rule) = decision.rule.map(|entry| &self.compiled.rules[entry]) else {
-            return Ruling::Denied { errno: None };
-        };
-        if rule.kill {
-            return Ruling::Killed;
+        let matching = self.syscalls.get(call).map_or(&[][..], Vec::as_slice);
+        let refusing = matching.iter().filter_map(|entry| {
+            let rule = &self.compiled.rules[*entry as usize];
+            let counts = match rule.effect {
+                Effect::Never => true,
+                Effect::Deny => !self.lifted(*entry, matching),
+                Effect::Allow | Effect::OverrideAllow | Effect::Hold | Effect::Tripwire => false,
+            };
+            counts.then_some(rule)
+        });
+        let mut answer: Option<Option<u16>> = None;
+        for rule in refusing {
+            if rule.kill {
+                return Ruling::Killed;
+            }
+            let named = rule.errno.as_deref().and_then(number);
+            // `None`, the built-in answer, is the smallest.
+            answer = Some(answer.map_or(named, |known| known.min(named)));
         }
-        let named = rule
-            .errno
-            .as_deref()
-            .and_then(|name| ERRNOS.iter().find(|(known, _)| *known == name));
         Ruling::Denied {
-            errno: named.map(|(_, number)| *number),
+            errno: answer.flatten(),
         }
     }
+}
+
+fn number(name: &str) -> Option<u16> {
+    ERRNOS
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, number)| *number)
 }
