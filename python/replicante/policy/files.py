@@ -32,17 +32,15 @@ class FileContent:
     content: bytes
 
 
-def read_policy_file(path: Path, *, trusted_owner: bool = False) -> FileContent:
+def read_policy_file(path: Path) -> FileContent:
     """Reads a file without following a link in its last place and without waiting for a FIFO's writer.
 
     Args:
         path: The file.
-        trusted_owner: Whether the file must belong to the caller or root (T8: a file that was found, not
-            named).
 
     Raises:
         OversizedFile: If it has more than 1 MiB.
-        UnreadableFile: If it is missing, unreadable, a link, a FIFO, a directory or somebody else's.
+        UnreadableFile: If it is missing, unreadable, a link, a FIFO or a directory.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -51,7 +49,7 @@ def read_policy_file(path: Path, *, trusted_owner: bool = False) -> FileContent:
         why = "is a symbolic link" if is_link else f"cannot be read: {(error.strerror or 'error').lower()}"
         raise UnreadableFile(path, why) from error
     try:
-        content = _read(descriptor, path, trusted_owner=trusted_owner)
+        content = _read(descriptor, path)
     finally:
         os.close(descriptor)
     if len(content) > MAX_FILE_BYTES:
@@ -59,12 +57,10 @@ def read_policy_file(path: Path, *, trusted_owner: bool = False) -> FileContent:
     return FileContent(path, content)
 
 
-def _read(descriptor: int, path: Path, *, trusted_owner: bool) -> bytes:
+def _read(descriptor: int, path: Path) -> bytes:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         raise UnreadableFile(path, f"is {_kind(status.st_mode)}, not a regular file")
-    if trusted_owner and status.st_uid not in (0, os.getuid()):
-        raise UnreadableFile(path, "belongs to another user")
     content = b""
     try:
         while len(content) <= MAX_FILE_BYTES and (part := os.read(descriptor, MAX_FILE_BYTES + 1)):
