@@ -11,6 +11,7 @@ _COMMANDS = (
     "policy_show",
     "policy_explain",
     "policy_test",
+    "policy_fmt",
     "policy_trust",
     "why_denied",
 )

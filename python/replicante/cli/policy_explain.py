@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -12,10 +13,6 @@ from replicante.cli.diagnostics_view import render_all
 from replicante.cli.output import print_json
 from replicante.cli.policy_loading import AsJson, Settings, bindings, load
 from replicante.cli.request_words import request_text
-
-if TYPE_CHECKING:
-    from replicante._core import Decision, Engine
-    from replicante.policy.requests import Question
 
 _HELP = """\
 Decide one request, written as after `expect`, and say which rule decides.
@@ -51,7 +48,8 @@ def explain(
         sys.stderr.write("replicante: name a request, as in `explain moderate read /etc/passwd`\n")
         return exit_codes.USAGE
     from replicante.errors import PolicyError
-    from replicante.policy.requests import decide, parse_question
+    from replicante.policy.explain import answer
+    from replicante.policy.requests import parse_question
 
     policy = load(reference, settings, as_json=as_json)
     try:
@@ -62,64 +60,12 @@ def explain(
         else:
             sys.stderr.write(render_all(error))
         return exit_codes.POLICY_ERROR
-    engine = policy.compile()
-    _print(engine, question, decide(engine, question), as_json=as_json)
-    return exit_codes.GOOD if decide(engine, question).allowed else exit_codes.NO
-
-
-def _print(engine: Engine, question: Question, decision: Decision, *, as_json: bool) -> None:
-    from replicante.policy.explain import reason_text
-    from replicante.policy.requests import request_text as canonical_text
-
-    fix = None if decision.allowed else _fix(engine, question)
-    rule = decision.rule
+    answered = answer(policy.compile(), question)
     if as_json:
-        place = None
-        if rule is not None:
-            place = {
-                "id": rule.id,
-                "file": rule.file,
-                "line": rule.line,
-                "column": rule.column,
-                "because": rule.because,
-            }
-        print_json(
-            decision.allowed,
-            outcome=decision.effect,
-            reason=decision.reason,
-            request=canonical_text(question),
-            rule=place,
-            lifted_by=fix,
-            limits=[],
-            generation=None,
-            diagnostics=[],
-        )
-        return
-    lines = [f"{decision.effect}: {reason_text(decision)}", f"  request       {canonical_text(question)}"]
-    if rule is not None:
-        lines.append(f"  rule          {rule.id}  {rule.file}:{rule.line}:{rule.column}")
-        if rule.because:
-            lines.append(f"  because       {rule.because}")
-    if not decision.allowed:
-        lines.append(f"  lifted by     {f'a child policy that says:  {fix}' if fix else 'nothing'}")
-    sys.stdout.write("\n".join(lines) + "\n")
-
-
-def _fix(engine: Engine, question: Question) -> str | None:
-    """The line of a child policy that would allow the request, if there is one."""
-    return engine.fix(
-        question.action,
-        question.resource,
-        via=question.via,
-        port=question.port,
-        protocol=question.protocol,
-        method=question.method,
-        path=question.path,
-        resolves=question.resolves,
-        cname=question.cname,
-        arguments=question.arguments,
-        made=question.made,
-    )
+        sys.stdout.write(json.dumps(answered.to_json()) + "\n")
+    else:
+        sys.stdout.write(f"{answered.text()}\n")
+    return exit_codes.GOOD if answered.allowed else exit_codes.NO
 
 
 def _list_group(name: str, *, as_json: bool) -> int:
