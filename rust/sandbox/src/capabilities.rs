@@ -51,6 +51,32 @@ pub fn restrict(keep: CapabilitySet) -> Result<(), StepError> {
     verify(keep)
 }
 
+/// Gives up every capability of the calling thread, which reads what an agent wrote and needs none.
+///
+/// # Errors
+/// As capset(2), or that reading back showed something else.
+pub fn give_up() -> Result<(), StepError> {
+    let none = CapabilitySet::empty();
+    set_capabilities(
+        None,
+        CapabilitySets {
+            effective: none,
+            permitted: none,
+            inheritable: none,
+        },
+    )
+    .during("drop capabilities", "broker")?;
+    let sets = capabilities(None).during("read capabilities back", "broker")?;
+    if sets.effective.is_empty() && sets.permitted.is_empty() {
+        return Ok(());
+    }
+    Err(StepError::because(
+        "read capabilities back",
+        "broker",
+        "still holds some",
+    ))
+}
+
 /// Reads the sets back.
 fn verify(keep: CapabilitySet) -> Result<(), StepError> {
     let sets = capabilities(None).during("read capabilities back", "self")?;

@@ -454,7 +454,13 @@ fn thread(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), ShimEr
     std::thread::Builder::new()
         .name(name.to_owned())
         .stack_size(128 * 1024)
-        .spawn(body)
+        .spawn(move || {
+            // What an agent wrote is read with no rights that it could win. A broker that keeps some does not serve: the
+            // calls that it should answer then wait until the run ends, which is closed.
+            if capabilities::give_up().is_ok() {
+                body();
+            }
+        })
         .map(drop)
         .map_err(|error| StepError::because("start a broker", name, error.to_string()).into())
 }

@@ -7,7 +7,7 @@ use replicante_core::fixit;
 use replicante_core::glob::{Glob, Segment as GlobSegment, SegmentGlob};
 use replicante_core::policy::{Action, Bucket, Compiled, Source};
 use replicante_core::request::{Outcome, Request};
-use replicante_core::seccomp::{self, Arch, Ruling, Verdict};
+use replicante_core::seccomp::{self, Arch, Verdict};
 use replicante_sandbox::view::{BENEATH, HOST_SOCKET, Pattern, Questions, Rights, Segment};
 use std::collections::BTreeMap;
 
@@ -120,20 +120,7 @@ impl Policy {
 
     /// Verdicts of all system calls.
     pub fn verdicts(&self, arch: Arch) -> BTreeMap<u32, Verdict> {
-        seccomp::verdicts(arch, |name| {
-            let decision = self.engine.decide(&Request::new(Action::Syscall, name));
-            if decision.outcome == Outcome::Allow {
-                return Ruling::Allowed;
-            }
-            let rule = decision.rule.map(|rule| &self.compiled().rules[rule]);
-            match rule {
-                Some(rule) if rule.kill => Ruling::Killed,
-                Some(rule) => Ruling::Denied {
-                    errno: rule.errno.as_deref().and_then(errno_by_name),
-                },
-                None => Ruling::Denied { errno: None },
-            }
-        })
+        seccomp::verdicts(arch, |name| self.engine.ruling(name))
     }
 
     /// The id of the rule that refuses a call.
@@ -273,26 +260,4 @@ fn take_apart(glob: &Glob, text: &str) -> Pattern {
         })
         .collect();
     Pattern { segments }
-}
-
-/// The numbers of the names that policies use (errno(3)).
-fn errno_by_name(name: &str) -> Option<u16> {
-    const NAMES: [(&str, u16); 12] = [
-        ("EPERM", 1),
-        ("ENOENT", 2),
-        ("EIO", 5),
-        ("EBADF", 9),
-        ("EAGAIN", 11),
-        ("ENOMEM", 12),
-        ("EACCES", 13),
-        ("EBUSY", 16),
-        ("EINVAL", 22),
-        ("ENOSYS", 38),
-        ("EOPNOTSUPP", 95),
-        ("EAFNOSUPPORT", 97),
-    ];
-    NAMES
-        .iter()
-        .find(|(known, _)| *known == name)
-        .map(|(_, number)| *number)
 }
