@@ -75,6 +75,12 @@ def conduct() -> Outcome:
                 env={**os.environ, SECRET_VARIABLE: ground.word},
                 check=False,
             )
+        except subprocess.TimeoutExpired as error:
+            raise LaunchError(
+                f"the drill was ended after {TIME_LIMIT_S:.0f} s",
+                code="L026",
+                help="report it, with the machine's load",
+            ) from error
         finally:
             os.close(descriptor)
         reports = _reports(done.stdout)
