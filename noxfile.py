@@ -253,7 +253,8 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def typing(session: nox.Session) -> None:
     """Pyright in strict mode, and stubtest on the built extension."""
-    install(session, "pyright[nodejs]", "mypy", "pytest", "hypothesis", "syrupy", "nox", "lark", "pydantic", "typer")
+    packages = ("mypy", "pytest", "hypothesis", "syrupy", "nox", "lark", "pydantic", "typer")
+    install(session, "pyright[nodejs]", *packages)
     session.run("pyright", "--pythonpath", str(Path(session.bin) / "python"))
     install_wheel(session)
     allowlist = ROOT / "tests" / "typing" / "stubtest-allowlist.txt"
