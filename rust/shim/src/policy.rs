@@ -9,7 +9,7 @@ use replicante_core::policy::{Action, Bucket, Compiled, Source};
 use replicante_core::request::{Outcome, Request};
 use replicante_core::seccomp::{self, Arch, Verdict};
 use replicante_sandbox::view::{BENEATH, HOST_SOCKET, Pattern, Questions, Rights, Segment};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Ports that are told to Landlock one by one; more than these must be all unprivileged ones.
 const MOST_PORTS: usize = 512;
@@ -191,23 +191,51 @@ impl Policy {
             };
             self.engine.decide(&request).outcome == Outcome::Allow
         };
-        let ports: Vec<u16> = (0..=u16::MAX).filter(|port| allowed(*port)).collect();
+        let ranges: Vec<(u16, u16)> = self
+            .port_ranges()
+            .into_iter()
+            .filter(|(first, _)| allowed(*first))
+            .collect();
+        let count: usize = ranges
+            .iter()
+            .map(|(first, last)| usize::from(last - first) + 1)
+            .sum();
+        let privileged = ranges
+            .iter()
+            .any(|(first, _)| *first > 0 && *first < FIRST_UNPRIVILEGED);
         let unprivileged = usize::from(u16::MAX - FIRST_UNPRIVILEGED) + 1;
-        if ports.iter().filter(|port| **port >= FIRST_UNPRIVILEGED).count() == unprivileged
-            && ports.iter().all(|port| *port == 0 || *port >= FIRST_UNPRIVILEGED)
-        {
+        if !privileged && count >= unprivileged {
             return Ok(None);
         }
-        if ports.len() <= MOST_PORTS {
-            return Ok(Some(ports));
+        if count <= MOST_PORTS {
+            return Ok(Some(
+                ranges
+                    .into_iter()
+                    .flat_map(|(first, last)| first..=last)
+                    .collect(),
+            ));
         }
         Err(ShimError::Refused {
-            what: format!(
-                "{} ports to listen on: Landlock takes at most {MOST_PORTS} one by one",
-                ports.len()
-            ),
+            what: format!("{count} ports to listen on: Landlock takes at most {MOST_PORTS} one by one"),
             help: "allow a smaller range, or all of 1024..65535".into(),
         })
+    }
+
+    /// Ranges of ports within which no listen rule begins or ends, so that each is decided alike. Port 0 is its own.
+    fn port_ranges(&self) -> Vec<(u16, u16)> {
+        let rules = self
+            .compiled()
+            .rules
+            .iter()
+            .filter(|rule| rule.action == Action::Listen);
+        let edges = rules.filter_map(|rule| rule.ports.as_ref()).flatten();
+        let mut starts: BTreeSet<u16> = edges
+            .flat_map(|(low, high)| [Some(*low), high.checked_add(1)])
+            .flatten()
+            .collect();
+        starts.extend([0, 1, FIRST_UNPRIVILEGED]);
+        let ends = starts.iter().skip(1).map(|start| start - 1).chain([u16::MAX]);
+        starts.iter().copied().zip(ends).collect()
     }
 
     /// The smallest `max-file` that holds for every file, for `RLIMIT_FSIZE`.
