@@ -1,4 +1,4 @@
-"""The older configuration as a policy: `sandbox.toml` becomes policy text, which is then read like any other (§17)."""
+"""The older configuration as a policy: `sandbox.toml` becomes policy text, read like any other (§17)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading the older configuration, `sandbox.toml`: its keys, their types and their places (policy-language.md §17)."""
+"""Reading the older configuration, `sandbox.toml`: its keys, their types and places (§17)."""
 
 from __future__ import annotations
 
@@ -284,14 +284,14 @@ def _key_places(source: Source) -> Iterator[tuple[str, Span]]:
             if header is not None:
                 offset += len(line)
                 continue
-        for token in _SKIPPED.findall(line):
+        for piece in _SKIPPED.findall(line):
             if quote is not None:
-                quote = None if token == quote else quote
-            elif token in ('"""', "'''"):
-                quote = token
-            elif token in "[{":
+                quote = None if piece == quote else quote
+            elif piece in ('"""', "'''"):
+                quote = piece
+            elif piece in "[{":
                 depth += 1
-            elif token in "]}":
+            elif piece in "]}":
                 depth -= 1
         offset += len(line)
 
