@@ -233,7 +233,7 @@ class TreeBuilder:
                 actions = tuple(literals.word(token) for token in tokens if token.type == "FS_ACTION")
                 return ast.FileHead(tokens[0].type == "ANY", actions, self._strings(node), span)
             case "connect" | "resolve":
-                action = cast("ast.HostAction", node.data)
+                action = node.data
                 return ast.HostHead(action, self._hosts(_trees(node)[0]), span)
             case "connect_unix":
                 return ast.UnixHead(self._strings(node), span)

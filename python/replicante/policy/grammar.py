@@ -16,9 +16,13 @@ import sys
 import tempfile
 from functools import cache
 from pathlib import Path
+from typing import cast
 
 import lark
-from lark import Lark
+from lark import Lark, Token, Tree, UnexpectedCharacters, UnexpectedInput, UnexpectedToken
+
+END = 2**63
+"""An offset beyond every text."""
 
 _GRAMMAR_PATH = Path(__file__).with_name("grammar.lark")
 _QUOTED_WORD = re.compile(r'"([a-z][a-z-]*)"')
@@ -47,6 +51,27 @@ def keywords() -> tuple[str, ...]:
 @cache
 def _grammar() -> str:
     return _GRAMMAR_PATH.read_text(encoding="utf-8")
+
+
+def read(text: str, start: str) -> Tree[Token]:
+    """Parses a text from one of the start symbols.
+
+    Raises:
+        UnexpectedInput: At the first place where the text stops to follow the grammar.
+    """
+    return parser().parse(text, start=start)  # pyright: ignore[reportUnknownMemberType]
+
+
+def stopped_at(error: UnexpectedInput) -> tuple[int, frozenset[str]]:
+    """Gives where the parser stopped (`END` if the text did), and the terminals that could stand there."""
+    if isinstance(error, UnexpectedToken):
+        token = cast("Token", error.token)  # pyright: ignore[reportUnknownMemberType]
+        offset = END if token.type == "$END" else token.start_pos or 0
+        return offset, frozenset(error.accepts or error.expected)
+    if isinstance(error, UnexpectedCharacters):
+        position = cast("int | None", error.pos_in_stream)  # pyright: ignore[reportUnknownMemberType]
+        return position or 0, frozenset(error.allowed or ())
+    return END, frozenset()
 
 
 def keyword_of(terminal: str) -> str | None:
@@ -109,13 +134,13 @@ def _read(path: Path) -> Lark | None:
     digest, tables = content[:32], content[32:]
     if hashlib.sha256(tables).digest() != digest:
         return None  # cut short by a full disk: make them anew
-    return Lark.load(io.BytesIO(tables))
+    return Lark.load(io.BytesIO(tables))  # pyright: ignore[reportUnknownMemberType]
 
 
 def _write(path: Path, built: Lark) -> Lark:
     """Puts the tables into the cache, whole or not at all; that they can't be kept doesn't stop a parse."""
     buffer = io.BytesIO()
-    built.save(buffer)
+    built.save(buffer)  # pyright: ignore[reportUnknownMemberType]
     tables = buffer.getvalue()
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:

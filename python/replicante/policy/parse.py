@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import cast
 
-from lark import Token, Tree, UnexpectedCharacters, UnexpectedInput, UnexpectedToken
+from lark import Token, Tree, UnexpectedInput
 
 from . import ast
 from .build import TreeBuilder
 from .diagnostics import MAX_DIAGNOSTICS, Diagnostic, Source, in_order, is_forbidden_character
 from .findings_of_text import TextFindings
-from .grammar import parser
+from .grammar import read, stopped_at
 from .scan import OpenBlock, Piece, open_blocks, recover, scan
 from .syntax_errors import tell_end, tell_unexpected
 
@@ -51,12 +50,12 @@ def parse_request(text: str, filename: str = "<request>") -> tuple[ast.Request |
     if not _check_characters(findings):
         return None, findings.diagnostics
     try:
-        tree = parser().parse(text, start="request")
+        tree = read(text, "request")
     except UnexpectedInput as error:
         words = [piece for piece in scan(text) if piece.kind != "comment"]
         _tell(error, words, findings)
         return None, findings.diagnostics
-    request = TreeBuilder(findings).request(cast("Tree[Token]", tree))
+    request = TreeBuilder(findings).request(tree)
     return (None if findings.diagnostics else request), in_order(findings.diagnostics)
 
 
@@ -159,7 +158,7 @@ def _read(text: str, start: str, words: list[Piece], findings: TextFindings) -> 
     """Parses a text; after each error the statement around it is blanked out and the rest read again."""
     while words:
         try:
-            return cast("Tree[Token]", parser().parse(text, start=start))
+            return read(text, start)
         except UnexpectedInput as error:
             words = [piece for piece in scan(text) if piece.kind != "comment"]
             at = _tell(error, words, findings)
@@ -183,7 +182,7 @@ def _after(text: str, words: list[Piece], at: int) -> str:
 
 def _tell(error: UnexpectedInput, words: list[Piece], findings: TextFindings) -> int | None:
     """Tells of a syntax error; gives the index of the piece that was not expected, None at the end."""
-    offset, expected = _place(error)
+    offset, expected = stopped_at(error)
     at = next((index for index, piece in enumerate(words) if piece.end > offset), None)
     if at is None:
         blocks: list[OpenBlock] = open_blocks(words, len(words))
@@ -205,17 +204,6 @@ def _tell(error: UnexpectedInput, words: list[Piece], findings: TextFindings) ->
     else:
         tell_unexpected(piece, words[at - 1] if at else None, expected, findings)
     return at
-
-
-def _place(error: UnexpectedInput) -> tuple[int, frozenset[str]]:
-    """Gives where the parser stopped, and the terminals that could stand there."""
-    if isinstance(error, UnexpectedToken):
-        is_end = error.token.type == "$END"
-        offset = 2**63 if is_end else error.token.start_pos or 0
-        return offset, frozenset(cast("set[str]", error.accepts or error.expected))
-    if isinstance(error, UnexpectedCharacters):
-        return error.pos_in_stream or 0, frozenset(cast("set[str]", error.allowed or ()))
-    return 2**63, frozenset()
 
 
 def _blank(text: str, start: int, end: int) -> str:

@@ -34,8 +34,8 @@ class Translation:
     Attributes:
         name: Name of the policy, after the file.
         text: The policy; what a person should know stands in it as comments.
-        root: `filesystem.root`, the name inside; outside it is that directory, or a private one if there is none.
-        workspace: What `${workspace}` stands for in a run, or None if the file binds it to nothing.
+        root: `filesystem.root`, the name inside; outside it is that directory if it exists, else a private one.
+        workspace: What `${workspace}` stands for in a run, or None if the file says nothing of it.
         notes: What was resolved or reads differently, one line each.
     """
 
@@ -53,8 +53,7 @@ def translate(source: Source) -> tuple[Translation | None, list[Diagnostic]]:
         source: The text of a `.toml` file; its filename gives the policy its name.
 
     Returns:
-        The translation, None if there is an error, and the findings with the places of their keys (P001, P080 to
-        P082).
+        The translation, None if there is an error, and the findings at their keys (P001, P080 to P082).
     """
     findings = TextFindings(source)
     settings = read_settings(findings)
@@ -66,7 +65,7 @@ def translate(source: Source) -> tuple[Translation | None, list[Diagnostic]]:
 
 
 def policy_name(filename: str) -> str:
-    """Gives the name of the policy of a file: its name in the language's alphabet, never that of a built-in."""
+    """Gives a policy the name of its file, in the language's alphabet and never that of a built-in."""
     stem = filename.replace("\\", "/").rpartition("/")[2].removesuffix(".toml")
     name = re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:60] or "sandbox"
     name = name if name[0].isalpha() else f"p-{name}"
@@ -91,7 +90,7 @@ class _Writer:
         self._check()
         settings = self.settings
         mode = settings.words.get("mode")
-        inherited = _limits_of(mode) if mode is not None else {}
+        inherited: Mapping[str, int | ast.RateLimit] = {} if mode is None else _limits_of(mode)
         root = self._root()
         blocks = {
             "filesystem": [*self._files(root), *self._file_limits(inherited)],
@@ -239,7 +238,7 @@ class _Writer:
         for domain in settings.texts.get("network.allowed_domains", ()):
             if domain.startswith("*."):
                 self.notes.append(
-                    f"network.allowed_domains: `{_shown(domain)}` covers `{_shown(domain[2:])}` too, as it did"
+                    f"network.allowed_domains: `{_shown(domain)}` covers `{_shown(domain[2:])}` too"
                 )
                 yield self._rule(
                     f'allow connect "*{_quoted(domain)}", "{_quoted(domain[2:])}" port {written}',
@@ -499,7 +498,7 @@ def _rate(count: int | None) -> str:
 
 
 def _size(size: int) -> str:
-    unit = next(unit for unit in reversed(SIZE_UNITS) if size % SIZE_UNITS[unit] == 0)
+    unit = next(unit for unit in reversed(list(SIZE_UNITS)) if size % SIZE_UNITS[unit] == 0)
     return f"{size // SIZE_UNITS[unit]}{unit}"
 
 

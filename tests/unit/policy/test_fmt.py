@@ -54,16 +54,18 @@ def test_what_ships_is_formatted(path: Path) -> None:
 def test_layout() -> None:
     text = (
         '# head\nlanguage 1;import "a.policy"\n\n\n\npolicy p extends moderate {  # behind the name\n'
-        'network{allow connect "a.example","b.example" as x rate 60/min burst 5 port 443,8000..8010; # behind\n'
+        'network{allow connect "a.example","b.example" as x rate 60/min burst 5 port 443,80..90; # behind\n'
         '# before the deny\n\ndeny connect any because "x" # last\n# at the end\n}\n'
         'mcp { allow call "a:b" where (arg x==1 or arg y exists) and not (arg z < -2.50) }\nresources{}\n'
         'test "t" { expect deny call "a:b" with {"x":[1,{"y":null}]} } }\n# foot\n'
     )
     assert formatted(text) == (
         '# head\nlanguage 1\nimport "a.policy"\n\npolicy p extends moderate {\n  # behind the name\n'
-        '  network {\n    allow connect "a.example", "b.example" port 443, 8000..8010 rate 60/min burst 5 as x  # behind\n'
+        "  network {\n"
+        '    allow connect "a.example", "b.example" port 443, 80..90 rate 60/min burst 5 as x  # behind\n'
         '    # before the deny\n\n    deny connect any because "x"  # last\n    # at the end\n  }\n'
-        '  mcp {\n    allow call "a:b" where (arg x == 1 or arg y exists) and not arg z < -2.50\n  }\n  resources {}\n'
+        '  mcp {\n    allow call "a:b" where (arg x == 1 or arg y exists) and not arg z < -2.50\n'
+        "  }\n  resources {}\n"
         '  test "t" {\n    expect deny call "a:b" with { "x": [1, { "y": null }] }\n  }\n}\n# foot\n'
     )
 
@@ -96,14 +98,30 @@ CONDITIONS = st.recursive(
     max_leaves=6,
 )
 RULES = st.one_of(
-    st.builds('filesystem {{ deny {} {} as {} hidden because {} }}'.format, listed(st.sampled_from(["read", "write"])), listed(STRINGS), WORDS, STRINGS),
-    st.builds('network {{ allow connect {} rate {}/min inspect tls method GET port {} }}'.format, listed(STRINGS), st.integers(1, 99), st.integers(1, 65535)),
-    st.builds('mcp {{ allow call {} where {} rate 1/s burst 2 }}'.format, listed(STRINGS), CONDITIONS),
-    st.builds('test {} {{ expect deny read {} via {} }}'.format, STRINGS, STRINGS, listed(STRINGS)),
-    st.builds('accept weaker {}'.format, listed(WORDS, most=30)),
-    st.builds('tripwire {} at {} then notify, kill'.format, WORDS, listed(STRINGS)),
-    st.builds('environment {{ keep A, B* set C {} secret D from file {} for {} }}'.format, STRINGS, STRINGS, listed(STRINGS)),
-)  # fmt: skip
+    st.builds(
+        "filesystem {{ deny {} {} as {} hidden because {} }}".format,
+        listed(st.sampled_from(["read", "write"])),
+        listed(STRINGS),
+        WORDS,
+        STRINGS,
+    ),
+    st.builds(
+        "network {{ allow connect {} rate {}/min inspect tls method GET port {} }}".format,
+        listed(STRINGS),
+        st.integers(1, 99),
+        st.integers(1, 65535),
+    ),
+    st.builds("mcp {{ allow call {} where {} rate 1/s burst 2 }}".format, listed(STRINGS), CONDITIONS),
+    st.builds("test {} {{ expect deny read {} via {} }}".format, STRINGS, STRINGS, listed(STRINGS)),
+    st.builds("accept weaker {}".format, listed(WORDS, most=30)),
+    st.builds("tripwire {} at {} then notify, kill".format, WORDS, listed(STRINGS)),
+    st.builds(
+        "environment {{ keep A, B* set C {} secret D from file {} for {} }}".format,
+        STRINGS,
+        STRINGS,
+        listed(STRINGS),
+    ),
+)
 COMMENTS = st.sampled_from(["", "", "", "# a\n", "\n# b\n\n", " # c\n"])
 POLICIES = st.lists(st.tuples(RULES, COMMENTS), max_size=4, unique_by=lambda item: item[0].split()[0])
 

@@ -88,7 +88,8 @@ KEYS: list[tuple[str, list[str]]] = [
         'mcp.allowed_servers = ["g"]\nmcp.allowed_tools = ["g:get_*", "f:w:/srv/**"]',
         [
             'allow call "g:get_*" as toml-mcp-allowed-tools',
-            'allow call "f:w" where some arg ** matches path "/srv/**" and every arg ** matches path "/srv/**"'
+            'allow call "f:w" where some arg ** matches path "/srv/**"'
+            ' and every arg ** matches path "/srv/**"'
             " as toml-mcp-allowed-tools-2",
         ],
     ),
