@@ -1,6 +1,6 @@
 """One canonical layout of a policy file (policy-language.md §14): `policy fmt`, and text made by tools.
 
-Two spaces, clauses in one order, at most 110 columns where strings permit. Comments stay with their statement:
+Two spaces, clauses in one order, 110 columns where strings permit. Comments stay with their statement:
 on its line if they stood there, before it otherwise. What it gives reads to the same tree, and to itself.
 """
 

@@ -34,7 +34,7 @@ class Translation:
     Attributes:
         name: Name of the policy, after the file.
         text: The policy; what a person should know stands in it as comments.
-        root: `filesystem.root`, the name inside; outside it is that directory if it exists, else a private one.
+        root: `filesystem.root`, the name inside; outside it is that directory, or a private one.
         workspace: What `${workspace}` stands for in a run, or None if the file says nothing of it.
         notes: What was resolved or reads differently, one line each.
     """
