@@ -114,6 +114,7 @@ impl Run {
             what,
             help: "change the rule, or wait for the file broker".into(),
         })?;
+        guarantees.push(ledger::late_names(compiled, &view, description.no_weaker)?);
         let masked = view
             .items
             .iter()
@@ -298,11 +299,6 @@ impl Run {
             ));
         }
         guarantees.append(&mut self.guarantees);
-        guarantees.push(Guarantee {
-            name: "names that appear later".into(),
-            state: State::Pending,
-            by: "start only: restricting names that exist at the start are covered".into(),
-        });
         let notes: Vec<&String> = view.notes.iter().chain(&facts.gone).collect();
         let invisible = [
             "listing and lookups outside of the view",

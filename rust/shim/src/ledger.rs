@@ -4,7 +4,9 @@
 //! (design README, "While it is being built"); the work that brings an enforcer deletes its entry.
 
 use crate::error::ShimError;
-use replicante_core::policy::{Action, Compiled, Effect};
+use replicante_core::glob::{Glob, Segment};
+use replicante_core::policy::{Action, Compiled, Effect, Rule};
+use replicante_sandbox::view::{Node, Rights, View, is_at_or_below};
 use serde::Serialize;
 
 /// A guarantee of this run.
@@ -167,6 +169,60 @@ pub fn weaker(
         name: name.into(),
         state: State::Weaker,
         by: by.into(),
+    })
+}
+
+/// Whether restricting names that appear later matter to this policy, and what is done about them: without the file
+/// broker only names that exist at the start are covered. The policies that ship run so; a rule of another policy needs
+/// `accept weaker late-names`.
+///
+/// # Errors
+/// L011 names the first rule that nothing would enforce on a later name.
+pub fn late_names(policy: &Compiled, view: &View, no_weaker: bool) -> Result<Guarantee, ShimError> {
+    const BY: &str = "start only: restricting names that exist at the start are covered";
+    let own = policy.rules.iter().find(|rule| {
+        let shipped = policy.policies[policy.sources[rule.source].policy].shipped;
+        !shipped && !rule.effect.allows() && rule.action.is_file() && !rule.existing && may_appear(view, rule)
+    });
+    let Some(rule) = own else {
+        return Ok(Guarantee {
+            name: "late-names".into(),
+            state: State::Pending,
+            by: BY.into(),
+        });
+    };
+    let source = &policy.sources[rule.source];
+    let missing = format!(
+        "rule {} ({}:{}:{}) covers names that may appear while the run lasts, which needs the file broker",
+        source.id, source.file, source.line, source.column
+    );
+    weaker(policy, no_weaker, "late-names", &missing, BY)
+}
+
+/// Whether a name that the rule covers can come into being in a tree that the agent may change.
+fn may_appear(view: &View, rule: &Rule) -> bool {
+    let Some(glob) = rule.pattern.as_deref().and_then(|text| Glob::parse(text).ok()) else {
+        return false;
+    };
+    let fixed: Vec<&str> = glob
+        .segments()
+        .iter()
+        .map_while(|segment| match segment {
+            Segment::Literal(bytes) => std::str::from_utf8(bytes).ok(),
+            _ => None,
+        })
+        .collect();
+    let start = format!("/{}", fixed.join("/"));
+    if fixed.len() == glob.segments().len() && rustix::fs::lstat(start.as_str()).is_ok() {
+        return false;
+    }
+    view.items.iter().any(|item| {
+        let changeable = match &item.node {
+            Node::Bind { rights, .. } => !rights.and(Rights::CREATE).is_empty(),
+            Node::Tmpfs { .. } => true,
+            _ => false,
+        };
+        changeable && (is_at_or_below(&start, &item.path) || is_at_or_below(&item.path, &start))
     })
 }
 
