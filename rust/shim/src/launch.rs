@@ -34,6 +34,29 @@ const TIME_SPENT: u8 = 124;
 /// Why nothing was started.
 pub fn run(launch_fd: RawFd) -> Result<u8, ShimError> {
     let description = description::read(launch_fd)?;
+    let run_dir = description.run_dir.clone();
+    let result = to_its_end(description);
+    let code = result.as_ref().map_or_else(ShimError::exit_code, |code| *code);
+    let why = result.as_ref().err().map(ToString::to_string);
+    mark_finished(&run_dir, &json!({"code": code, "refused": why}));
+    result
+}
+
+/// Writes `exit.json`, last, so that the run's directory may be removed when it is old. Without it the run counts as
+/// unfinished, which is what it is to a reader who can't see how it ended.
+fn mark_finished(run_dir: &str, ending: &serde_json::Value) {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let opened = open(
+        format!("{run_dir}/exit.json").as_str(),
+        flags,
+        Mode::from_raw_mode(0o600),
+    );
+    if let Ok(file) = opened {
+        let _ = rustix::io::write(&file, ending.to_string().as_bytes());
+    }
+}
+
+fn to_its_end(description: Description) -> Result<u8, ShimError> {
     let policy = Arc::new(Policy::read(&description)?);
     let mut run = Run::prepare(description, policy)?;
     let journal = Journal::create(&run.description.run_dir)?;
