@@ -327,6 +327,11 @@ impl Run {
             "listing and lookups outside of the view",
             "refusals by Landlock",
             "calls of an absent name",
+            "changes of what is shown read-only",
+            "processes outside of the sandbox",
+            "descriptors and variables of the caller",
+            "addresses outside of the sandbox's own network",
+            "amounts that the kernel limits by itself",
         ];
         recorder.life(
             "run.ledger",
