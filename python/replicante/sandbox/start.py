@@ -85,6 +85,8 @@ def make_ready(command: Sequence[str], options: StartOptions) -> Launch:
     directory = state.open_state()
     found = choose_policy(options.policy, workspace, state.config_path())
     compiled = compiled_policy(found, bindings, directory)
+    if found.reference.endswith(".toml"):
+        bindings = _bound_by_file(compiled, bindings)
     launch_options = Options(no_weaker=options.no_weaker, explain=options.explain, report=options.report)
     return prepare(command, compiled, bindings, directory, launch_options)
 
@@ -119,6 +121,18 @@ def compiled_policy(found: FoundPolicy, bindings: Mapping[str, str], directory: 
     if closure is not None:
         policy_cache.store(directory, key, compiled, closure)
     return compiled
+
+
+def _bound_by_file(compiled: bytes, bindings: Mapping[str, str]) -> dict[str, str]:
+    """The variables with the workspace that an older configuration binds itself (`filesystem.root`, §17).
+
+    Raises:
+        LaunchError: that directory does not exist.
+    """
+    import json
+
+    workspace = json.loads(compiled)["bindings"].get("workspace", bindings["workspace"])
+    return {**bindings, "workspace": resolve_workspace(workspace)}
 
 
 def _absolute(reference: str) -> str:

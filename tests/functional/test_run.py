@@ -1,0 +1,175 @@
+"""`replicante run` on real programs: what they see, what they change, how they end."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+COMMAND = [sys.executable, "-P", "-c", "from replicante.cli.app import main; main()"]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    path = tmp_path / "workspace"
+    path.mkdir()
+    return path
+
+
+def run(workspace: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, "run", *arguments],
+        cwd=workspace,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("mode", ["strict", "moderate", "permissive"])
+def test_a_denied_read_is_shown_with_its_rule_in_every_mode(workspace: Path, mode: str) -> None:
+    (workspace / ".env").write_text("KEY=secret")
+    (workspace / "notes.txt").write_text("open")
+    done = run(workspace, "--policy", mode, "--", "sh", "-c", "cat notes.txt .env")
+    assert done.stdout == "open"
+    assert "read " + str(workspace / ".env") in done.stderr
+    assert "rule baseline/secret-files (baseline.policy:" in done.stderr
+    assert 'override allow read "${workspace}/.env"' in done.stderr
+    # Plainly the same program reads it.
+    assert subprocess.run(["cat", ".env"], cwd=workspace, capture_output=True).stdout == b"KEY=secret"
+
+
+def test_the_report_as_json_is_one_object(workspace: Path) -> None:
+    (workspace / ".env").write_text("KEY=secret")
+    done = run(workspace, "--json", "--", "sh", "-c", "cat .env 2>/dev/null; exit 7")
+    report = json.loads(done.stderr.splitlines()[-1])
+    assert done.returncode == 7
+    assert [(denial["action"], denial["rule"]) for denial in report["denials"]] == [
+        ("read", "baseline/secret-files")
+    ]
+
+
+def test_strict_changes_nothing_and_moderate_changes_the_workspace_alone(workspace: Path) -> None:
+    outside = workspace.parent / "outside"
+    command = ("sh", "-c", f"echo x > inside; echo x > {outside}")
+    run(workspace, "--policy", "strict", "--", *command)
+    assert not (workspace / "inside").exists()
+    run(workspace, "--policy", "moderate", "--", *command)
+    assert (workspace / "inside").read_text() == "x\n"
+    assert not outside.exists()
+    subprocess.run(command, cwd=workspace, check=True)
+    assert outside.exists()
+
+
+def test_a_rule_on_later_names_is_refused_until_the_policy_accepts_it(
+    workspace: Path, tmp_path: Path
+) -> None:
+    policy = tmp_path / "mine.policy"
+    rule = 'filesystem {{ deny any "/**/customers.csv" as own }}'
+    text = "language 1\npolicy mine extends moderate {{\n {} " + rule + " }}\n"
+    policy.write_text(text.format(""))
+    refused = run(workspace, "--policy", str(policy), "--", "touch", "started")
+    assert refused.returncode == 125
+    assert "rule mine/own" in refused.stderr
+    assert "accept weaker late-names" in refused.stderr
+    assert not (workspace / "started").exists()
+    policy.write_text(text.format("accept weaker late-names"))
+    (workspace / "customers.csv").write_text("ada")
+    done = run(workspace, "--policy", str(policy), "--", "cat", "customers.csv")
+    assert done.returncode == 1
+    assert "ada" not in done.stdout
+    assert "rule mine/own" in done.stderr
+
+
+def test_an_older_configuration_runs_in_the_directory_that_it_names(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    (root / "work").mkdir(parents=True)
+    (root / "reference").mkdir()
+    config = tmp_path / "sandbox.toml"
+    config.write_text(
+        "[sandbox]\nenabled = true\nmode = 'moderate'\n[sandbox.filesystem]\n"
+        f"root = '{root}'\nwrite_paths = ['{root}/work']\nread_only_paths = ['{root}/reference']\n"
+    )
+    done = run(
+        tmp_path, "--policy", str(config), "--", "sh", "-c", "pwd; touch made; touch ../reference/made"
+    )
+    assert done.stdout.strip() == str(root / "work"), done.stderr
+    assert (root / "work" / "made").exists()
+    assert not (root / "reference" / "made").exists()
+    (root / "work" / "made").unlink()
+    (root / "work").rmdir()
+    gone = run(here, "--policy", str(config), "--", "true")
+    assert gone.returncode == 125
+    assert "[L022]" in gone.stderr
+
+
+@pytest.mark.parametrize(("script", "code"), [("exit 3", 3), ("kill -TERM $$", 143), ("exit 0", 0)])
+def test_the_programs_own_code_is_passed_on(workspace: Path, script: str, code: int) -> None:
+    assert run(workspace, "--", "sh", "-c", script).returncode == code
+
+
+def test_a_program_that_is_not_there_is_127_and_one_that_may_not_run_126(workspace: Path) -> None:
+    (workspace / "data.txt").write_text("no program")
+    assert run(workspace, "--", "no-such-program").returncode == 127
+    assert run(workspace, "--", "./data.txt").returncode == 126
+
+
+class Terminal:
+    """A shell on a terminal of its own, as a person has it."""
+
+    def __init__(self, workspace: Path) -> None:
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.chdir(workspace)
+            os.environ["PS1"] = "ready> "
+            os.execvp("bash", ["bash", "--norc", "--noprofile", "-i"])  # noqa: S606 - the shell is what is tested
+        self.seen = ""
+
+    def type(self, text: str) -> None:
+        os.write(self.fd, text.encode())
+
+    def wait_for(self, text: str, seconds: float = 30) -> None:
+        """Reads until `text` appears after what was waited for before."""
+        deadline = time.monotonic() + seconds
+        while text not in self.seen:
+            readable, _, _ = select.select([self.fd], [], [], max(0, deadline - time.monotonic()))
+            assert readable, f"{text!r} did not come; seen: {self.seen!r}"
+            self.seen += os.read(self.fd, 4096).decode(errors="replace")
+        self.seen = self.seen.partition(text)[2]
+
+    def close(self) -> None:
+        os.close(self.fd)
+        os.waitpid(self.pid, 0)
+
+
+def test_on_a_terminal_a_run_can_be_typed_to_stopped_continued_and_interrupted(workspace: Path) -> None:
+    terminal = Terminal(workspace)
+    replicante = " ".join(f"'{word}'" for word in COMMAND)
+    try:
+        terminal.wait_for("ready> ")
+        terminal.type(f"{replicante} run -- sh -c 'test -t 0 && echo has-one; read x; echo got-$x'\n")
+        terminal.wait_for("has-one\r\n")
+        terminal.type("\x1a")
+        terminal.wait_for("Stopped")
+        terminal.type("fg\n")
+        terminal.wait_for("fg\r\n")
+        terminal.type("hello\r")
+        terminal.wait_for("got-hello")
+        terminal.wait_for("ready> ")
+        terminal.type(f"{replicante} run -- sh -c 'echo begun; sleep 100'; echo code-$?\n")
+        terminal.wait_for("begun\r")
+        terminal.type("\x03")
+        terminal.wait_for("code-130")
+        # The caller's terminal has its modes back.
+        terminal.type("stty -a | grep -o ' icanon'\n")
+        terminal.wait_for("\r icanon")
+    finally:
+        terminal.close()
