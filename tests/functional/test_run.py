@@ -98,9 +98,10 @@ def test_an_older_configuration_runs_in_the_directory_that_it_names(tmp_path: Pa
         "[sandbox]\nenabled = true\nmode = 'moderate'\n[sandbox.filesystem]\n"
         f"root = '{root}'\nwrite_paths = ['{root}/work']\nread_only_paths = ['{root}/reference']\n"
     )
-    done = run(
-        tmp_path, "--policy", str(config), "--", "sh", "-c", "pwd; touch made; touch ../reference/made"
-    )
+    # The configuration is the operator's own: it does not lie in the directory that the run starts from.
+    here = tmp_path / "here"
+    here.mkdir()
+    done = run(here, "--policy", str(config), "--", "sh", "-c", "pwd; touch made; touch ../reference/made")
     assert done.stdout.strip() == str(root / "work"), done.stderr
     assert (root / "work" / "made").exists()
     assert not (root / "reference" / "made").exists()
