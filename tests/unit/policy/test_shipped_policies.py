@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from replicante import load_policy
+from replicante.policy.hostsets import shipped_host_sets
 from replicante.policy.shipped import BUILT_IN, shipped_names
 from replicante.policy.tests_run import coverage
 
@@ -75,3 +76,27 @@ def test_coverage_names_the_rules_that_no_test_decides_by() -> None:
     counted = coverage(load_policy("strict", variables=BINDINGS[0]))
     assert "strict/workspace" in counted.covered
     assert not set(counted.covered) & set(counted.not_covered)
+
+
+@pytest.mark.parametrize("name", shipped_names())
+def test_loads_with_its_tests_when_an_operator_replaced_the_host_sets(name: str) -> None:
+    mirrors = {host_set: ["mirror.example"] for host_set in shipped_host_sets()}
+    assert load_policy(name, variables=BINDINGS[0], host_sets=mirrors).name == name
+
+
+@pytest.mark.parametrize(
+    ("name", "host"),
+    [
+        ("moderate", "github.com"),
+        ("moderate", "pypi.org"),
+        ("ci", "pypi.org"),
+        ("coding-agent", "api.anthropic.com"),
+        ("research-agent", "api.openai.com"),
+    ],
+)
+def test_the_host_sets_that_ship_are_reachable(name: str, host: str) -> None:
+    shipped = load_policy(name, variables=BINDINGS[0]).compile()
+    assert shipped.decide("connect", host, port=443, method="POST").effect == "allow"
+    mirrors = {host_set: ["mirror.example"] for host_set in shipped_host_sets()}
+    replaced = load_policy(name, variables=BINDINGS[0], host_sets=mirrors).compile()
+    assert replaced.decide("connect", host, port=443, method="POST").effect == "deny"

@@ -34,11 +34,8 @@ def test_a_word_of_the_language_is_a_call_in_its_place(word: str) -> None:
 
 @pytest.mark.parametrize("word", CALLS)
 def test_an_expectation_names_such_a_call(word: str) -> None:
-    file, diagnostics = parse(
-        Source(
-            f'language 1\npolicy p {{ test "t" {{ expect allow syscall {word} expect deny syscall {word}; }} }}'
-        )
-    )
+    expectations = f'test "t" {{ expect allow syscall {word} expect deny syscall {word}; }}'
+    file, diagnostics = parse(Source(f"language 1\npolicy p {{ {expectations} }}"))
     assert diagnostics == []
     assert file is not None
     request, _ = parse_request(f"syscall {word}")
