@@ -119,6 +119,10 @@ pub fn start(spec: &Spec) -> Result<Sandbox, StepError> {
         None,
     )
     .during("start", "socket pair")?;
+    if spec.user.owner.is_some() {
+        // A user namespace keeps supplementary groups, unmapped but able to open files: root's must not stay.
+        rustix::thread::set_thread_groups(&[]).during("drop supplementary groups", "shim")?;
+    }
     // As root trees are opened with the caller's rights and mapped to the agent's user; else in the new namespace.
     let opened = match spec.user.owner {
         Some(owner) => {

@@ -322,7 +322,20 @@ impl Run {
             ));
         }
         guarantees.append(&mut self.guarantees);
-        let notes: Vec<&String> = view.notes.iter().chain(&facts.gone).collect();
+        let mut notes: Vec<String> = view.notes.iter().chain(&facts.gone).cloned().collect();
+        let groups = rustix::process::getgroups().unwrap_or_default();
+        let own = rustix::process::getegid();
+        let others: Vec<String> = groups
+            .iter()
+            .filter(|group| **group != own)
+            .map(|group| group.as_raw().to_string())
+            .collect();
+        if !others.is_empty() {
+            notes.push(format!(
+                "supplementary groups stay, for files that the view shows: {}",
+                others.join(" ")
+            ));
+        }
         let invisible = [
             "listing and lookups outside of the view",
             "refusals by Landlock",
