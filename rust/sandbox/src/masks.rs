@@ -328,6 +328,7 @@ fn long(bytes: &[u8], at: usize) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn table() -> Table {
         let mask = |kind, path: &str| Mask {
@@ -437,6 +438,27 @@ mod tests {
     fn short_requests_get_no_answer() {
         for length in 0..HEADER {
             assert_eq!(answer(&table(), &vec![1; length]), Answer::default());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_request_gets_at_most_one_whole_reply(
+            opcode in 0u32..60, node in 0u64..8, body in prop::collection::vec(any::<u8>(), 0..80),
+        ) {
+            let answer = answer(&table(), &request(opcode, node, &body));
+            if let Some(reply) = &answer.reply {
+                let length = u32::from_ne_bytes(reply[..4].try_into().unwrap());
+                prop_assert_eq!(usize::try_from(length).unwrap(), reply.len());
+                // What was attempted on a mask never succeeds, but for attributes, which are all zero.
+                let refused = i32::from_ne_bytes(reply[4..8].try_into().unwrap()) != 0;
+                prop_assert!(refused || answer.attempt.is_none() || opcode == opcode::GETATTR);
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..120)) {
+            let _ = answer(&table(), &bytes);
         }
     }
 }
