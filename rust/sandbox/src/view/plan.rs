@@ -350,9 +350,9 @@ impl Planner<'_, '_> {
             }
             rights = rights.and(below).with(below.and(Rights::CHANGES));
         }
-        if rights == Rights::CREATE {
+        if rights == Rights::CREATE || (!directory && !rights.has(Rights::WRITE)) {
             // A rule about existing objects leaves `create` alone (D2); for what exists that is no right.
-            rights = Rights::NONE;
+            rights = rights.and(Rights::READ.with(Rights::EXECUTE).with(Rights::DELETE));
         }
         if inputs
             .read_only
