@@ -1,4 +1,4 @@
-"""The README's example policy runs as it stands there, and is refused without the line that the README explains."""
+"""The README's example policy runs as it stands there, and not without the line that the README explains."""
 
 from __future__ import annotations
 
