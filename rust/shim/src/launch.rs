@@ -197,7 +197,7 @@ impl Run {
                 .ok_or_else(|| ShimError::Policy(format!("unknown capability {name}")))?;
         }
         let on_terminal = terminal::on_terminal();
-        let (output, relays) = outputs(on_terminal)?;
+        let (output, relays) = outputs(on_terminal, self.user)?;
         let resources = &compiled.resources;
         let places = &self.description.bindings;
         let caller = Caller {
@@ -454,7 +454,7 @@ fn table(view: &View, user: User) -> Table {
 
 /// Pipes for the agent's output, and our ends of them. Standard streams on the terminal go through the pty instead;
 /// where output and error are one file they share a pipe, so that their order stays.
-fn outputs(on_terminal: bool) -> Result<([Option<OwnedFd>; 2], Vec<Relay>), ShimError> {
+fn outputs(on_terminal: bool, user: User) -> Result<([Option<OwnedFd>; 2], Vec<Relay>), ShimError> {
     let streams = [rustix::stdio::stdout(), rustix::stdio::stderr()];
     let mut output = [None, None];
     let mut relays = Vec::new();
@@ -477,6 +477,12 @@ fn outputs(on_terminal: bool) -> Result<([Option<OwnedFd>; 2], Vec<Relay>), Shim
             continue;
         }
         let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(failed)?;
+        // The agent may open its standard streams by name (`/dev/stderr`), as their owner.
+        let (uid, gid) = (
+            rustix::fs::Uid::from_raw(user.uid),
+            rustix::fs::Gid::from_raw(user.gid),
+        );
+        rustix::fs::fchown(&write, Some(uid), Some(gid)).map_err(failed)?;
         relays.push(Relay {
             from: read,
             to: if index == 0 { 1 } else { 2 },
