@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from replicante.cli import exit_codes
+from replicante.cli.diagnostics_view import print_findings
 from replicante.cli.output import print_json
-from replicante.cli.policy_loading import AsJson, Reference, Settings, load, warn
+from replicante.cli.policy_loading import AsJson, Reference, Settings, load
 
 if TYPE_CHECKING:
+    from replicante.policy.diagnostics import Diagnostic
     from replicante.policy.model import Policy
     from replicante.sandbox.doctor import Guarantee
 
@@ -41,7 +43,8 @@ def check(
     """Prints the findings and the line `ok …`."""
     policy = load(reference, settings, as_json=as_json)
     missing = _missing(policy) if host else []
-    ok = not missing and not (strict and policy.warnings)
+    warnings = (*policy.warnings, *(_host_warnings(policy) if host else ()))
+    ok = not missing and not (strict and warnings)
     rules, tests = len(policy.source_map), len(policy.tests)
     if as_json:
         print_json(
@@ -53,10 +56,10 @@ def check(
             tests=tests,
             accept=policy.accept,
             missing=[{"name": row.name, "found": row.found, "help": row.help} for row in missing],
-            diagnostics=[diagnostic.to_json() for diagnostic in policy.warnings],
+            diagnostics=[diagnostic.to_json() for diagnostic in warnings],
         )
         return exit_codes.GOOD if ok else exit_codes.POLICY_ERROR
-    warn(policy, as_json=False)
+    print_findings(warnings)
     for row in missing:
         sys.stderr.write(f"error[P060]: {row.name}: {row.found}; {row.help}\n")
     if not ok:
@@ -72,3 +75,10 @@ def _missing(policy: Policy) -> list[Guarantee]:
     from replicante.sandbox.doctor import judge, probe
 
     return [row for row in (judge(finding, policy.accept) for finding in probe()) if row.degree == "not held"]
+
+
+def _host_warnings(policy: Policy) -> tuple[Diagnostic, ...]:
+    """What this machine has less of than the policy asks for (W110, W130); no gate holds changes (F10)."""
+    from replicante.policy.checks.host import machine_warnings, present_means
+
+    return machine_warnings(policy, present_means(has_commit_gate=False))
