@@ -1,6 +1,7 @@
 //! The one strict JSON reader (RFC 8259 and M4): no duplicate keys, no invalid UTF-8 or unpaired surrogates, at most 64
 //! levels, numbers within ±10^±308 and exact.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::HashSet;
 
@@ -71,6 +72,28 @@ impl Json {
         reader.space();
         if reader.at == reader.text.len() {
             Ok(value)
+        } else {
+            Err(reader.fault(JsonFault::Unexpected))
+        }
+    }
+
+    /// Reads as `parse` does and keeps nothing: for bytes that another reader takes the values from.
+    ///
+    /// # Errors
+    /// As `parse`.
+    pub fn check(bytes: &[u8]) -> Result<(), JsonError> {
+        let text = std::str::from_utf8(bytes).map_err(|error| JsonError {
+            offset: error.valid_up_to(),
+            what: JsonFault::Utf8,
+        })?;
+        let mut reader = Reader {
+            text: text.as_bytes(),
+            at: 0,
+        };
+        reader.skip(0)?;
+        reader.space();
+        if reader.at == reader.text.len() {
+            Ok(())
         } else {
             Err(reader.fault(JsonFault::Unexpected))
         }
@@ -199,7 +222,7 @@ struct Reader<'a> {
     at: usize,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     fn fault(&self, what: JsonFault) -> JsonError {
         let what = if what == JsonFault::Unexpected && self.at >= self.text.len() {
             JsonFault::End
@@ -241,6 +264,88 @@ impl Reader<'_> {
             Some(b'-' | b'0'..=b'9') => self.number().map(Json::Number),
             _ => self.word(),
         }
+    }
+
+    /// Passes over a value as `value` reads it.
+    fn skip(&mut self, level: usize) -> Result<(), JsonError> {
+        self.space();
+        match self.peek() {
+            Some(b'{' | b'[') if level == MOST_LEVELS => Err(self.fault(JsonFault::Depth)),
+            Some(b'{') => self.skip_object(level),
+            Some(b'[') => self.skip_array(level),
+            Some(b'"') => self.skip_string().map(drop),
+            Some(b'-' | b'0'..=b'9') => self.number().map(drop),
+            _ => self.word().map(drop),
+        }
+    }
+
+    fn skip_array(&mut self, level: usize) -> Result<(), JsonError> {
+        self.take(b'[')?;
+        self.space();
+        if self.take(b']').is_ok() {
+            return Ok(());
+        }
+        loop {
+            self.skip(level + 1)?;
+            self.space();
+            if self.take(b',').is_err() {
+                return self.take(b']');
+            }
+        }
+    }
+
+    fn skip_object(&mut self, level: usize) -> Result<(), JsonError> {
+        self.take(b'{')?;
+        let mut keys: Vec<Cow<'a, [u8]>> = Vec::new();
+        let mut seen = HashSet::new();
+        self.space();
+        if self.take(b'}').is_ok() {
+            return Ok(());
+        }
+        loop {
+            self.space();
+            let start = self.at;
+            let key = self.skip_string()?;
+            let known = if keys.len() < FEW_MEMBERS {
+                keys.contains(&key)
+            } else {
+                if seen.is_empty() {
+                    seen.extend(keys.iter().cloned());
+                }
+                !seen.insert(key.clone())
+            };
+            if known {
+                return Err(JsonError {
+                    offset: start,
+                    what: JsonFault::DuplicateKey,
+                });
+            }
+            keys.push(key);
+            self.space();
+            self.take(b':')?;
+            self.skip(level + 1)?;
+            self.space();
+            if self.take(b',').is_err() {
+                return self.take(b'}');
+            }
+        }
+    }
+
+    /// The bytes of a string: those of the text where it has no escape.
+    fn skip_string(&mut self) -> Result<Cow<'a, [u8]>, JsonError> {
+        let start = self.at + 1;
+        let plain = self
+            .text
+            .get(start..)
+            .unwrap_or_default()
+            .iter()
+            .take_while(|byte| !matches!(byte, b'"' | b'\\' | 0..=0x1f))
+            .count();
+        if self.text.get(start + plain) == Some(&b'"') && self.peek() == Some(b'"') {
+            self.at = start + plain + 1;
+            return Ok(Cow::Borrowed(&self.text[start..start + plain]));
+        }
+        self.string().map(|text| Cow::Owned(text.into_bytes()))
     }
 
     fn word(&mut self) -> Result<Json, JsonError> {
@@ -506,6 +611,11 @@ mod tests {
             if Json::parse(text.as_bytes()).is_ok() {
                 prop_assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok(), "{}", text);
             }
+        }
+
+        #[test]
+        fn checking_agrees_with_parsing(text in "[\\[\\]{}:,\"ab0-2.e\\-\\\\u ]{0,32}") {
+            prop_assert_eq!(Json::check(text.as_bytes()), Json::parse(text.as_bytes()).map(drop), "{}", text);
         }
 
         #[test]

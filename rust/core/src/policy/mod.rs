@@ -396,7 +396,7 @@ impl Compiled {
     /// The first thing that is wrong, with its place.
     pub fn parse(bytes: &[u8]) -> Result<Self, CoreError> {
         // The strict reader refuses what serde lets pass: duplicate keys, unpaired surrogates, depth, huge numbers.
-        Json::parse(bytes)
+        Json::check(bytes)
             .map_err(|error| CoreError::new(format!("byte {}", error.offset), error.what.to_string()))?;
         let compiled: Self = serde_json::from_slice(bytes).map_err(|error| {
             CoreError::new(
