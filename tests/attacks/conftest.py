@@ -1,7 +1,7 @@
-"""The arena of the attack tests: each attack runs plainly, where it must succeed, then inside, where it must not.
+"""The arena of the attack tests: each attack must succeed plainly and fail inside.
 
-Both runs are judged from outside, by what became of a victim that the test owns. Every test runs as root and as
-an ordinary user; what a machine can't show (root, when the tests have no root) is skipped by name.
+Both runs are judged from outside, by what became of a victim that the test owns. Every test runs as root
+and as an ordinary user; what a machine can't show (root, when the tests have no root) is skipped by name.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ START = ("-P", "-c", "from replicante.cli.app import main; main()")
 DEADLINE_S = 60
 """A run that takes longer hangs: nothing here waits on purpose for more than a few seconds."""
 
-# In a mount namespace of its own: shows trees that lie below a directory which the ordinary user may not enter.
+# In a mount namespace of its own: shows trees below directories that the ordinary user may not enter.
 REACH = """
 set -e
 stash=$1; shift; count=$1; shift
@@ -172,7 +172,9 @@ class Arena:
             pass_fds=fds,
             check=False,
         )
-        return Done(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+        return Done(
+            done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+        )
 
     def plain(self, script: str, *, fds: Sequence[int] = ()) -> Done:
         """Runs a shell script without us."""
@@ -192,7 +194,10 @@ class Arena:
     def events(self, run: str) -> list[dict[str, Any]]:
         """The events of a run, read by the product's own reader, which verifies their digests."""
         state = "/var/lib/replicante" if self.account.uid == 0 else str(self.state / "replicante")
-        return [cast("dict[str, Any]", json.loads(event.text)) for event in Journal(find_journal(run, state)).read()]
+        return [
+            cast("dict[str, Any]", json.loads(event.text))
+            for event in Journal(find_journal(run, state)).read()
+        ]
 
     def attack(
         self,

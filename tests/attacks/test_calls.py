@@ -18,7 +18,7 @@ def reached(done: Done) -> bool:
     return "REACHED" in done.out
 
 
-# The call, as C; REACHED is printed when it does what it is for. Each must work for the user who runs it plainly.
+# A program around one call; REACHED is printed when the call does what it is for.
 C = """
 #define _GNU_SOURCE
 #include <errno.h>
@@ -102,8 +102,10 @@ ATTEMPTS = {
 # The same for what root alone may do plainly.
 BY_ROOT = {
     "a mount": (
-        'if (unshare(CLONE_NEWNS) == 0 && mount("x", "/mnt", "tmpfs", 0, 0) == 0)' + REACHED
-        + 'else if (mount("x", ".", "tmpfs", 0, 0) == 0)' + REACHED,
+        'if (unshare(CLONE_NEWNS) == 0 && mount("x", "/mnt", "tmpfs", 0, 0) == 0)'
+        + REACHED
+        + 'else if (mount("x", ".", "tmpfs", 0, 0) == 0)'
+        + REACHED,
         "mount",
     ),
     "another root": (f'if (chroot(".") == 0) {REACHED}', "chroot"),

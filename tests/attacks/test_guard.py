@@ -38,7 +38,7 @@ def restore(arena: Arena, path: Path, text: str) -> None:
 
 
 def test_a_started_run_obeys_the_policy_that_it_started_with(arena: Arena) -> None:
-    """A policy file of the operator in the workspace, under a name that no rule guards, is changed by the agent."""
+    """The operator's policy file, which a link in the workspace leads to, stays as it was."""
     arena.write(arena.workspace / ".env", "token-77aa")
     text = "language 1\n\npolicy narrow extends moderate {\n}\n"
     arena.write(arena.workspace / "rules.txt", text)
@@ -51,7 +51,7 @@ def test_a_started_run_obeys_the_policy_that_it_started_with(arena: Arena) -> No
 
 
 def test_the_state_of_the_product_in_the_workspace(arena: Arena) -> None:
-    """Records, trust and compiled policies are neither read nor changed, even where the workspace holds them."""
+    """Records and compiled policies are neither read nor changed, even where the workspace holds them."""
     if arena.account.uid == 0:
         pytest.skip("root's state has a fixed place outside of every workspace")
     arena.state = arena.own_directory(arena.workspace / "state")
@@ -77,13 +77,17 @@ def test_the_state_of_root(arena: Arena) -> None:
 
 
 def test_the_package_in_an_environment_of_the_workspace(arena: Arena) -> None:
-    """The interpreter that starts us lies in the workspace; what it loads at its next start can't be changed."""
+    """The interpreter that starts us lies in the workspace; what it loads next can't be changed."""
     prefix = arena.workspace / ".venv"
     # Made by us and given away: its interpreter is the one of the tests, which reaches the package.
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", prefix], check=True)
     (site,) = prefix.glob("lib/python3*/site-packages")
     (site / "reach.pth").write_text(
-        "".join(f"{path}\n" for path in {str(Path(replicante.__path__[0]).parent), *sys.path} if os.path.isdir(path))
+        "".join(
+            f"{path}\n"
+            for path in {str(Path(replicante.__path__[0]).parent), *sys.path}
+            if os.path.isdir(path)
+        )
     )
     for path in (prefix, *prefix.rglob("*")):
         arena.own(path)

@@ -91,7 +91,9 @@ def test_an_address_of_the_machine(arena: Arena, listen: Callable[..., Listener]
         host = probe.getsockname()[0]
     listener = listen(socket.AF_INET, socket.SOCK_STREAM, (host, 0))
     port = listener.socket.getsockname()[1]
-    arena.attack(script("AF_INET", "SOCK_STREAM", f"({host!r}, {port})"), effect=listener.heard, unseen=NO_WAY)
+    arena.attack(
+        script("AF_INET", "SOCK_STREAM", f"({host!r}, {port})"), effect=listener.heard, unseen=NO_WAY
+    )
 
 
 def test_data_in_a_name_that_is_looked_up(arena: Arena, listen: Callable[..., Listener]) -> None:
@@ -128,7 +130,9 @@ def test_a_socket_of_the_machine_in_the_workspace(
     arena: Arena, listen: Callable[..., Listener], kind: str
 ) -> None:
     listener = socket_at(arena, listen, arena.workspace / "editor.sock", kind)
-    arena.attack(script("AF_UNIX", kind, "'editor.sock'"), effect=listener.heard, seen="connect* *editor.sock")
+    arena.attack(
+        script("AF_UNIX", kind, "'editor.sock'"), effect=listener.heard, seen="connect* *editor.sock"
+    )
 
 
 def test_a_socket_of_the_machine_by_a_link(arena: Arena, listen: Callable[..., Listener]) -> None:

@@ -9,7 +9,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.attacks.conftest import Arena, Done
 
-TOKEN = "token-5f2c"
+TOKEN = "leak-5f2c"  # noqa: S105 -- what must not come out
 ABSENT = "listing and lookups outside of the view"
 READ_ENV = "read */ws/.env"
 
@@ -29,11 +29,10 @@ SPELLINGS = {
     "by a link of /proc": "exec 5<. && cat /proc/self/fd/5/.env",
     "by a copy": "cp .env copied && cat copied",
     "by an archive": "tar cf - .env | tar xOf -",
-    "by mapping it": "python3 -c 'import mmap; f = open(\".env\"); print(mmap.mmap(f.fileno(), 0, prot=1)[:])'",
+    "by mapping it": "python3 -c 'import mmap; f = open(\".env\"); print(mmap.mmap(f.fileno(), 0, 1, 1)[:])'",
     "by sendfile": "python3 -c 'import os; os.sendfile(1, os.open(\".env\", 0), 0, 99)'",
     "by reopening a handle": (
-        'python3 -c \'import os; fd = os.open(".env", os.O_PATH);'
-        ' print(open(f"/proc/self/fd/{fd}").read())\''
+        'python3 -c \'import os; fd = os.open(".env", os.O_PATH); print(open(f"/proc/self/fd/{fd}").read())\''
     ),
     "as a script": 'sh -c ". ./.env; echo $LEAK"',
 }
@@ -168,7 +167,10 @@ def test_deleting_the_workspace_itself(arena: Arena) -> None:
             elsewhere.rename(arena.workspace)
 
     arena.attack(
-        f"mv {arena.workspace} {elsewhere}", effect=lambda _: elsewhere.exists(), restore=restore, unseen=ABSENT
+        f"mv {arena.workspace} {elsewhere}",
+        effect=lambda _: elsewhere.exists(),
+        restore=restore,
+        unseen=ABSENT,
     )
 
 

@@ -1,4 +1,4 @@
-"""Processes outside of the sandbox: to be seen, signalled, traced, read; and processes that outlive the run."""
+"""Processes outside of the sandbox: seen, signalled, traced, read; and those that outlive the run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.attacks.conftest import Arena, Children, Done
 
 OTHERS = "processes outside of the sandbox"
-TOKEN = "token-91ce"
+TOKEN = "leak-91ce1"  # noqa: S105 -- what must not come out
 DEADLINE_S = 20
 
 # Prints TOKEN from the memory of process PID at ADDRESS, by the call whose number is given.
@@ -122,7 +122,7 @@ print(os.pread(fd, 99, 0))
 
 
 def test_the_environment_of_the_caller(arena: Arena) -> None:
-    """What the policy does not keep is neither in the agent's environment nor in that of a process it sees."""
+    """What the policy does not keep is in no environment that the agent sees."""
     env = {**arena.env, "HIDDEN_TOKEN": TOKEN}
     argv = ["sh", "-c", 'echo "$HIDDEN_TOKEN"; cat /proc/[0-9]*/environ']
     for command, shown in ((arena.plain_command(argv), True), (arena.inside_command(argv), False)):
@@ -160,7 +160,7 @@ def gone(name: str) -> bool:
     return False
 
 
-PROGRAM = "python3 -c 'import time; open(\"up\", \"w\"); time.sleep(600)' {mark} >/dev/null 2>&1 </dev/null &"
+PROGRAM = 'python3 -c \'import time; open("up", "w"); time.sleep(600)\' {mark} >/dev/null 2>&1 </dev/null &'
 STAY = {
     "in the background": PROGRAM,
     "by a second fork in a new session": f"(setsid {PROGRAM})",
@@ -196,9 +196,8 @@ def end_all(mark: str) -> None:
 def test_outliving_a_killed_launcher(arena: Arena, children: Children) -> None:
     """Kill -9 of the shim leaves nothing alive of the agent."""
     mark = f"stay{os.urandom(6).hex()}"
-    script = (
-        f"(trap '' HUP TERM; setsid python3 -c 'import time; time.sleep(600)' {mark} &); echo up; exec sleep 600"
-    )
+    program = f"python3 -c 'import time; time.sleep(600)' {mark}"
+    script = f"(trap '' HUP TERM; setsid {program} &); echo up; exec sleep 600"
     child = children.start(arena.inside_command(["sh", "-c", script]), arena.env)
     assert child.stdout is not None
     assert child.stdout.readline() == b"up\n"

@@ -73,7 +73,7 @@ def test_open_files(arena: Arena) -> None:
         "import os, resource\n"
         "hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))\n"
-        "print(\"opened\", len([os.dup(0) for _ in range(500)]))'"
+        'print("opened", len([os.dup(0) for _ in range(500)]))\''
     )
     policy = arena.policy("  resources { open-files 64 }")
     arena.attack(script, effect=lambda done: "opened 500" in done.out, policy=policy, unseen=AMOUNTS)

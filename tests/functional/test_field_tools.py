@@ -1,0 +1,265 @@
+"""Field rows: a working day's tools run inside as they do outside, and change nothing but the workspace."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+COMMAND = [sys.executable, "-P", "-c", "from replicante.cli.app import main; main()"]
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+DEADLINE_S = 120
+SHELL = ("sh", "-ec")
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    path = tmp_path / "workspace"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def run(workspace: Path) -> Run:
+    """Runs a shell script inside, under moderate."""
+
+    def run(script: str, *options: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [
+                *COMMAND,
+                "run",
+                "--policy",
+                "moderate",
+                *options,
+                "--workspace",
+                ".",
+                "--",
+                "sh",
+                "-ec",
+                script,
+            ],
+            cwd=workspace,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+            check=False,
+        )
+
+    return run
+
+
+def needs(*programs: str) -> pytest.MarkDecorator:
+    """Skips a test where a program that it starts is missing."""
+    missing = [program for program in programs if shutil.which(program, path="/usr/bin:/bin") is None]
+    return pytest.mark.skipif(bool(missing), reason=f"not in /usr/bin here: {', '.join(missing)}")
+
+
+def test_the_temporary_directory_is_there_to_use(run: Run) -> None:
+    done = run('echo x > "$TMPDIR/f"; cat "$TMPDIR/f"; mktemp; mktemp -d; cp /bin/true /tmp/t; /tmp/t')
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("x\n/tmp/")
+
+
+def test_the_small_devices_open_for_reading_and_writing(run: Run) -> None:
+    done = run(
+        "for d in null zero full random urandom; do : < /dev/$d; done\n"
+        "echo x > /dev/null; echo x > /dev/zero\n"
+        "echo in > /dev/stdout; echo to-error > /dev/stderr; touch /dev/shm/x; echo all"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "in\nall\n", "to-error\n")
+
+
+def test_the_home_is_private_and_nothing_lands_outside(run: Run) -> None:
+    name = f".replicante-test-{os.urandom(6).hex()}"
+    script = f'cd; pwd; mkdir -p "$HOME/{name}" .config/tool; echo x > "$HOME/{name}/f"; cat {name}/f'
+    done = run(script)
+    assert done.returncode == 0, done.stderr
+    home = Path(done.stdout.splitlines()[0])
+    assert home == Path("~").expanduser().resolve() or home.is_dir()
+    assert not (home / name).exists()
+
+
+def test_much_output_arrives_whole(run: Run) -> None:
+    done = run("head -c 5000000 /dev/zero | tr '\\0' 'x'; echo end >&2")
+    assert len(done.stdout) == 5_000_000
+    assert done.stderr == "end\n"
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_process_pools_of_python(run: Run, workspace: Path, method: str) -> None:
+    (workspace / "pool.py").write_text(
+        "import multiprocessing as m\n"
+        "from concurrent.futures import ProcessPoolExecutor\n"
+        "if __name__ == '__main__':\n"
+        f"    with ProcessPoolExecutor(2, mp_context=m.get_context({method!r})) as pool:\n"
+        "        print(sum(pool.map(abs, range(-50, 50))))\n"
+        f"    with m.get_context({method!r}).Manager() as manager:\n"
+        "        print(manager.dict(a=1)['a'], m.Semaphore(2).acquire())\n"
+    )
+    done = run("python3 pool.py")
+    assert done.stdout == "2500\n1 True\n", done.stderr
+
+
+def test_a_server_that_holds_the_output_does_not_hold_the_run(run: Run) -> None:
+    done = run("sleep 600 & echo main")
+    assert (done.returncode, done.stdout) == (0, "main\n")
+
+
+def test_a_server_of_one_command_serves_the_next(run: Run, workspace: Path) -> None:
+    (workspace / "page").write_text("served")
+    done = run(
+        "python3 -m http.server 8123 --bind 127.0.0.1 >/dev/null 2>&1 &\n"
+        "python3 - <<'END'\n"
+        "import urllib.request\n"
+        "while True:\n"
+        "    try:\n"
+        "        print(urllib.request.urlopen('http://127.0.0.1:8123/page').read().decode())\n"
+        "        break\n"
+        "    except OSError:\n"
+        "        pass\n"
+        "END"
+    )
+    assert done.stdout == "served\n", done.stderr
+
+
+def git(workspace: Path, *arguments: str) -> str:
+    """Runs git outside."""
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "safe.directory=*"]
+    command = ["git", *identity, *arguments]
+    return subprocess.run(command, cwd=workspace, capture_output=True, text=True, check=True).stdout
+
+
+@needs("git")
+def test_the_status_of_the_repository_is_the_same_before_within_and_after(run: Run, workspace: Path) -> None:
+    git(workspace, "init", "-q")
+    for name in ("main.py", ".vscode/tasks.json", ".github/workflows/build.yml", ".envrc"):
+        (workspace / name).parent.mkdir(parents=True, exist_ok=True)
+        (workspace / name).write_text("x\n")
+    git(workspace, "add", ".")
+    git(workspace, "commit", "-qm", "first")
+    (workspace / "main.py").write_text("changed\n")
+    (workspace / "new").write_text("new\n")
+    before = git(workspace, "status", "--porcelain")
+    done = run("git status --porcelain; git add . && git stash -q && git stash pop -q")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == before == " M main.py\n?? new\n"
+    assert git(workspace, "reset", "-q") == ""
+    assert git(workspace, "status", "--porcelain") == before
+
+
+@needs("git")
+def test_a_repository_is_made_committed_and_cloned(run: Run, workspace: Path) -> None:
+    done = run(
+        "export GIT_AUTHOR_NAME=t GIT_AUTHOR_EMAIL=t@example.com\n"
+        "export GIT_COMMITTER_NAME=t GIT_COMMITTER_EMAIL=t@example.com\n"
+        "git init -q made; cd made; echo one > f; git add f; git commit -qm first; git checkout -qb side\n"
+        "mkdir d; echo two > d/g; git add .; git commit -qm second; git mv d e; git commit -qm third\n"
+        "cd ..; git clone -q made cloned; cd cloned; git log --format=%s; cat e/g"
+    )
+    assert done.stdout == "third\nsecond\nfirst\ntwo\n", done.stderr
+    assert (workspace / "cloned" / "e" / "g").read_text() == "two\n"
+
+
+def wheel(directory: Path) -> Path:
+    """A wheel with one module, made by hand: no index is asked."""
+    path = directory / "tiny-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("tiny.py", "def answer():\n    return 42\n")
+        archive.writestr("tiny-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n")
+        archive.writestr(
+            "tiny-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr(
+            "tiny-1.0.dist-info/RECORD",
+            "tiny.py,,\ntiny-1.0.dist-info/METADATA,,\ntiny-1.0.dist-info/WHEEL,,\ntiny-1.0.dist-info/RECORD,,\n",
+        )
+    return path
+
+
+@pytest.mark.skipif(
+    subprocess.run(["/usr/bin/python3", "-c", "import ensurepip"], capture_output=True).returncode != 0,
+    reason="the system's Python has no ensurepip",
+)
+def test_an_environment_is_made_and_a_wheel_installed(run: Run, workspace: Path) -> None:
+    wheel(workspace)
+    done = run(
+        "python3 -m venv env; env/bin/pip install -q --no-index --disable-pip-version-check tiny-*.whl;"
+        " env/bin/python -c 'import tiny; print(tiny.answer())'"
+    )
+    assert done.stdout == "42\n", done.stderr
+
+
+def test_pytest_runs_inside(run: Run, workspace: Path) -> None:
+    for name in ("pytest", "_pytest", "pluggy", "iniconfig", "packaging"):
+        origin = Path(str(importlib.import_module(name).__file__)).parent
+        shutil.copytree(origin, workspace / "lib" / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (workspace / "test_it.py").write_text(
+        "def test_files(tmp_path, capfd):\n"
+        "    (tmp_path / 'f').write_text('x')\n"
+        "    print((tmp_path / 'f').read_text())\n"
+        "    assert capfd.readouterr().out == 'x\\n'\n"
+    )
+    done = run("PYTHONPATH=lib python3 -m pytest -q -p no:cacheprovider test_it.py")
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
+
+
+@needs("node", "npm")
+def test_node_and_npm(run: Run, workspace: Path) -> None:
+    (workspace / "dep").mkdir()
+    (workspace / "dep" / "package.json").write_text(json.dumps({"name": "dep", "version": "1.0.0"}))
+    (workspace / "dep" / "index.js").write_text("module.exports = 42\n")
+    (workspace / "package.json").write_text(json.dumps({"name": "app", "version": "1.0.0"}))
+    done = run(
+        "npm install --offline --no-audit --no-fund --silent ./dep >&2\n"
+        "node -e 'console.log(require(\"dep\"))'"
+    )
+    assert done.stdout == "42\n", done.stderr
+
+
+@needs("gcc", "make")
+def test_a_build_with_several_jobs(run: Run, workspace: Path) -> None:
+    for index in range(4):
+        (workspace / f"p{index}.c").write_text(f"int p{index}(void) {{ return {index}; }}\n")
+    (workspace / "main.c").write_text(
+        "#include <stdio.h>\nint p0(void), p1(void), p2(void), p3(void);\n"
+        'int main(void) { printf("%d\\n", p0() + p1() + p2() + p3()); return 0; }\n'
+    )
+    (workspace / "Makefile").write_text(
+        "all: main\nmain: main.o p0.o p1.o p2.o p3.o\n\tcc -o $@ $^\n%.o: %.c\n\tcc -c -o $@ $<\n"
+    )
+    done = run("make -s -j4; ./main")
+    assert done.stdout == "6\n", done.stderr
+
+
+def test_a_debugger_traces_its_own_child(run: Run) -> None:
+    script = (
+        "python3 - <<'END'\n"
+        "import ctypes, os, signal\n"
+        "libc = ctypes.CDLL(None)\n"
+        "pid = os.fork()\n"
+        "if pid == 0:\n"
+        "    libc.ptrace(0, 0, None, None)\n"
+        "    os.kill(os.getpid(), signal.SIGSTOP)\n"
+        "    os._exit(0)\n"
+        "print(os.WIFSTOPPED(os.waitpid(pid, 0)[1]))\n"
+        "os.kill(pid, signal.SIGKILL)\n"
+        "END"
+    )
+    assert run(script).stdout == "True\n"
+
+
+def test_an_ordinary_refusal_is_not_claimed(run: Run, workspace: Path) -> None:
+    """What the kernel refuses by its own rights is no denial of ours."""
+    (workspace / "closed").write_text("x")
+    done = run("chmod 000 closed; cat closed || true; cat absent || true; ls /nowhere || true")
+    assert "denial" not in done.stderr
+    assert "Permission denied" in done.stderr
