@@ -107,7 +107,8 @@ def test_the_environment_of_another(arena: Arena, victim: subprocess.Popen[bytes
 
 def test_an_open_file_of_another(arena: Arena, victim: subprocess.Popen[bytes]) -> None:
     _, number = told(victim)
-    script = f"cat /proc/{victim.pid}/fd/{number}; cat /proc/[0-9]*/fd/{number}"
+    # Plainly the first name answers: the descriptors of strangers could block, or lose what they hold.
+    script = f"cat /proc/{victim.pid}/fd/{number} || cat /proc/[0-9]*/fd/{number}"
     arena.attack(script, effect=leaked, unseen=OTHERS)
 
 
