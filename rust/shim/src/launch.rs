@@ -2,31 +2,28 @@
 
 use crate::broker::{masks, syscalls};
 use crate::description::{self, Description};
+use crate::ending::{complaint, exit_code};
 use crate::environment::{Caller, environment};
 use crate::error::ShimError;
 use crate::journal::Journal;
 use crate::ledger::{self, Guarantee, State};
+use crate::output::outputs;
 use crate::policy::Policy;
+use crate::prepare::{table, user, view};
 use crate::record::Recorder;
 use crate::report;
-use crate::supervise::{self, Ending, Relay, SIGNALS, Watch};
-use replicante_core::policy::Home;
+use crate::supervise::{self, Relay, SIGNALS, Watch};
 use replicante_core::seccomp::{self, Arch};
 use replicante_sandbox::error::StepError;
-use replicante_sandbox::launch::{Exit, Facts, Message, Sandbox, Spec, User, start};
+use replicante_sandbox::launch::{Facts, Message, Sandbox, Spec, User, start};
 use replicante_sandbox::limits::Limits;
-use replicante_sandbox::masks::{Mask, Table};
-use replicante_sandbox::view::{Inputs, Node, Places, Questions, View, plan};
+use replicante_sandbox::view::{Node, View};
 use replicante_sandbox::{capabilities, landlock, sys, terminal};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::thread::CapabilitySet;
 use serde_json::json;
-use std::fmt::Write as _;
 use std::os::fd::{OwnedFd, RawFd};
 use std::sync::Arc;
-
-/// A time limit of L1 was reached.
-const TIME_SPENT: u8 = 124;
 
 /// Runs the description on descriptor `launch_fd` to its end and gives the exit code of `policy-language.md` §14.
 ///
@@ -93,7 +90,7 @@ fn to_its_end(description: Description) -> Result<u8, ShimError> {
         terminal: ready.terminal,
         raw,
     });
-    let (code, whose, words) = exit_code(&ending, &run.description.argv[0]);
+    let (code, whose, words) = exit_code(&ending);
     let groups = recorder.finish("run.exit", &json!({"code": code, "whose": whose, "why": words}))?;
     if let Some(line) = complaint(&ending, &run.description.argv[0]) {
         // A closed standard error leaves the exit code to speak.
@@ -356,142 +353,6 @@ impl Run {
     }
 }
 
-/// The agent's user: the caller, or as root the workspace's owner, or one that nobody else has.
-fn user(description: &Description) -> Result<User, ShimError> {
-    let (uid, gid) = (
-        rustix::process::geteuid().as_raw(),
-        rustix::process::getegid().as_raw(),
-    );
-    if uid != 0 {
-        return Ok(User {
-            uid,
-            gid,
-            owner: None,
-        });
-    }
-    let workspace = &description.bindings["workspace"];
-    let stat = rustix::fs::stat(workspace.as_str())
-        .map_err(|errno| StepError::new("look at the workspace", workspace, errno))?;
-    if stat.st_uid != 0 {
-        return Ok(User {
-            uid: stat.st_uid,
-            gid: stat.st_gid,
-            owner: Some((stat.st_uid, stat.st_gid)),
-        });
-    }
-    // 61184–65519 belong to nobody (systemd's range of dynamic users); one for each live run by its process.
-    let spread =
-        u32::try_from(rustix::process::getpid().as_raw_nonzero().get()).unwrap_or(0) % (65519 - 61184);
-    let own = 61184 + spread;
-    Ok(User {
-        uid: own,
-        gid: own,
-        owner: Some((0, 0)),
-    })
-}
-
-fn view(description: &Description, policy: &Policy, user: User) -> Result<View, String> {
-    let answers = policy.questions();
-    plan(&inputs(description, policy, answers.as_questions(), user))
-}
-
-fn inputs<'a>(
-    description: &Description,
-    policy: &Policy,
-    questions: Questions<'a>,
-    user: User,
-) -> Inputs<'a> {
-    let places = &description.bindings;
-    let compiled = policy.compiled();
-    let machine_id = description.run.bytes().fold(String::new(), |mut text, byte| {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    });
-    Inputs {
-        bindings: Places {
-            workspace: places["workspace"].clone(),
-            home: places["home"].clone(),
-            tmp: places["tmp"].clone(),
-            cache: places["cache"].clone(),
-            runtime: places["runtime"].clone(),
-            user: places["user"].clone(),
-        },
-        questions,
-        allows: policy.patterns(true),
-        restrictions: policy.patterns(false),
-        private_home: if compiled.home == Home::Real {
-            None
-        } else {
-            description.private_home.clone()
-        },
-        cache: description.cache.clone(),
-        tmp_size: compiled.resources.tmp,
-        beneath: description.beneath.clone(),
-        read_only: description.read_only.clone(),
-        uid: user.uid,
-        gid: user.gid,
-        machine_id: format!("{machine_id:0<32.32}"),
-    }
-}
-
-/// The masks of a view, in the order in which the build takes them.
-fn table(view: &View, user: User) -> Table {
-    let masks = view.items.iter().filter_map(|item| match item.node {
-        Node::Mask { kind, source } => Some(Mask {
-            kind,
-            path: item.path.clone(),
-            source,
-        }),
-        _ => None,
-    });
-    Table {
-        masks: masks.collect(),
-        uid: user.uid,
-        gid: user.gid,
-    }
-}
-
-/// Pipes for the agent's output, and our ends of them. Standard streams on the terminal go through the pty instead;
-/// where output and error are one file they share a pipe, so that their order stays.
-fn outputs(on_terminal: bool, user: User) -> Result<([Option<OwnedFd>; 2], Vec<Relay>), ShimError> {
-    let streams = [rustix::stdio::stdout(), rustix::stdio::stderr()];
-    let mut output = [None, None];
-    let mut relays = Vec::new();
-    let identity = |index: usize| {
-        rustix::fs::fstat(streams[index])
-            .ok()
-            .map(|stat| (stat.st_dev, stat.st_ino))
-    };
-    let failed = |errno| StepError::new("relay the output", "pipe", errno);
-    for index in 0..2 {
-        if on_terminal && rustix::termios::isatty(streams[index]) {
-            continue;
-        }
-        if index == 1
-            && identity(0).is_some()
-            && identity(0) == identity(1)
-            && let Some(first) = &output[0]
-        {
-            output[1] = Some(rustix::io::fcntl_dupfd_cloexec(first, 3).map_err(failed)?);
-            continue;
-        }
-        let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(failed)?;
-        // The agent may open its standard streams by name (`/dev/stderr`), as their owner.
-        let (uid, gid) = (
-            rustix::fs::Uid::from_raw(user.uid),
-            rustix::fs::Gid::from_raw(user.gid),
-        );
-        rustix::fs::fchown(&write, Some(uid), Some(gid)).map_err(failed)?;
-        relays.push(Relay {
-            from: read,
-            to: if index == 0 { 1 } else { 2 },
-        });
-        output[index] = Some(write);
-    }
-    Ok((output, relays))
-}
-
 fn thread(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), ShimError> {
     // A broker needs little stack: its buffers are on the heap.
     std::thread::Builder::new()
@@ -506,41 +367,4 @@ fn thread(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), ShimEr
         })
         .map(drop)
         .map_err(|error| StepError::because("start a broker", name, error.to_string()).into())
-}
-
-/// The code to end with, whose it is, and how the run ended in words.
-fn exit_code(ending: &Ending, _program: &str) -> (u8, &'static str, String) {
-    match ending {
-        Ending::Agent(Exit::Code(code)) => (
-            u8::try_from(*code).unwrap_or(255),
-            "agent",
-            format!("code {code}"),
-        ),
-        Ending::Agent(Exit::Signal(signal)) => (
-            u8::try_from(128 + signal).unwrap_or(255),
-            "agent",
-            format!("signal {signal}"),
-        ),
-        Ending::NotExecuted(2) => (127, "replicante", "program not found".into()),
-        Ending::NotExecuted(errno) => (126, "replicante", format!("program not executed, errno {errno}")),
-        Ending::Time(key) => (TIME_SPENT, "replicante", format!("{key} spent")),
-        Ending::Failed(why) => (crate::NOT_SET_UP, "replicante", why.clone()),
-    }
-}
-
-fn complaint(ending: &Ending, program: &str) -> Option<String> {
-    let program = crate::record::printable(program);
-    match ending {
-        Ending::NotExecuted(2) => Some(format!(
-            "replicante: {program}: not found inside the sandbox; see `replicante policy show`"
-        )),
-        Ending::NotExecuted(errno) => {
-            let why = rustix::io::Errno::from_raw_os_error(*errno);
-            Some(format!(
-                "replicante: {program}: may not be executed inside the sandbox: {why}"
-            ))
-        }
-        Ending::Failed(why) => Some(format!("replicante: the run was ended: {why}")),
-        Ending::Agent(_) | Ending::Time(_) => None,
-    }
 }

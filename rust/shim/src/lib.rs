@@ -8,12 +8,15 @@
 mod broker;
 mod clock;
 mod description;
+mod ending;
 mod environment;
 mod error;
 mod journal;
 mod launch;
 mod ledger;
+mod output;
 mod policy;
+mod prepare;
 mod record;
 mod report;
 mod stand_in;

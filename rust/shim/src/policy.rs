@@ -1,5 +1,6 @@
 //! The run's policy as the shim asks it: one engine, and the few questions of the launch and the brokers.
 
+use crate::broker::syscalls::{FOREIGN, UNKNOWN};
 use crate::description::Description;
 use crate::error::ShimError;
 use replicante_core::engine::Engine;
@@ -165,7 +166,7 @@ impl Policy {
 
     /// The line that would allow a refused request.
     pub fn fix(&self, action: &str, resource: &str) -> Option<String> {
-        if action == "syscall" && seccomp::is_floor(resource) {
+        if action == "syscall" && (seccomp::is_floor(resource) || [UNKNOWN, FOREIGN].contains(&resource)) {
             return None;
         }
         fixit::line(&self.engine, &Request::new(Action::from_word(action)?, resource))

@@ -10,6 +10,10 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+/// How calls that have no name here are recorded; no rule can name them.
+pub const UNKNOWN: &str = "unknown";
+pub const FOREIGN: &str = "foreign-architecture";
+
 pub struct Server {
     pub listener: OwnedFd,
     pub arch: Arch,
@@ -44,9 +48,9 @@ fn answer(server: &Server, call: &Notification) {
         seccomp::ENOSYS
     };
     let name = if native {
-        server.arch.name(call.number).unwrap_or("unknown")
+        server.arch.name(call.number).unwrap_or(UNKNOWN)
     } else {
-        "foreign-architecture"
+        FOREIGN
     };
     let process = process(&server.proc, call.tid);
     // What was read under that number is the caller's only while it still waits.

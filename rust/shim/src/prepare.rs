@@ -1,0 +1,111 @@
+//! What a launch decides before anything starts: the agent's user, its view of files, the masks.
+
+use crate::description::Description;
+use crate::error::ShimError;
+use crate::policy::Policy;
+use replicante_core::policy::Home;
+use replicante_sandbox::error::StepError;
+use replicante_sandbox::launch::User;
+use replicante_sandbox::masks::{Mask, Table};
+use replicante_sandbox::view::{Inputs, Node, Places, Questions, View, plan};
+use std::fmt::Write as _;
+
+/// The agent's user: the caller, or as root the workspace's owner, or one that nobody else has.
+pub fn user(description: &Description) -> Result<User, ShimError> {
+    let (uid, gid) = (
+        rustix::process::geteuid().as_raw(),
+        rustix::process::getegid().as_raw(),
+    );
+    if uid != 0 {
+        return Ok(User {
+            uid,
+            gid,
+            owner: None,
+        });
+    }
+    let workspace = &description.bindings["workspace"];
+    let stat = rustix::fs::stat(workspace.as_str())
+        .map_err(|errno| StepError::new("look at the workspace", workspace, errno))?;
+    if stat.st_uid != 0 {
+        return Ok(User {
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+            owner: Some((stat.st_uid, stat.st_gid)),
+        });
+    }
+    // 61184–65519 belong to nobody (systemd's range of dynamic users); one for each live run by its process.
+    let spread =
+        u32::try_from(rustix::process::getpid().as_raw_nonzero().get()).unwrap_or(0) % (65519 - 61184);
+    let own = 61184 + spread;
+    Ok(User {
+        uid: own,
+        gid: own,
+        owner: Some((0, 0)),
+    })
+}
+
+/// Plans the view of a run.
+///
+/// # Errors
+/// A line for a person when a rule asks for what no mechanism here can give.
+pub fn view(description: &Description, policy: &Policy, user: User) -> Result<View, String> {
+    let answers = policy.questions();
+    plan(&inputs(description, policy, answers.as_questions(), user))
+}
+
+fn inputs<'a>(
+    description: &Description,
+    policy: &Policy,
+    questions: Questions<'a>,
+    user: User,
+) -> Inputs<'a> {
+    let places = &description.bindings;
+    let compiled = policy.compiled();
+    let machine_id = description.run.bytes().fold(String::new(), |mut text, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    });
+    Inputs {
+        bindings: Places {
+            workspace: places["workspace"].clone(),
+            home: places["home"].clone(),
+            tmp: places["tmp"].clone(),
+            cache: places["cache"].clone(),
+            runtime: places["runtime"].clone(),
+            user: places["user"].clone(),
+        },
+        questions,
+        allows: policy.patterns(true),
+        restrictions: policy.patterns(false),
+        private_home: if compiled.home == Home::Real {
+            None
+        } else {
+            description.private_home.clone()
+        },
+        cache: description.cache.clone(),
+        tmp_size: compiled.resources.tmp,
+        beneath: description.beneath.clone(),
+        read_only: description.read_only.clone(),
+        uid: user.uid,
+        gid: user.gid,
+        machine_id: format!("{machine_id:0<32.32}"),
+    }
+}
+
+/// The masks of a view, in the order in which the build takes them.
+pub fn table(view: &View, user: User) -> Table {
+    let masks = view.items.iter().filter_map(|item| match item.node {
+        Node::Mask { kind, source } => Some(Mask {
+            kind,
+            path: item.path.clone(),
+            source,
+        }),
+        _ => None,
+    });
+    Table {
+        masks: masks.collect(),
+        uid: user.uid,
+        gid: user.gid,
+    }
+}
