@@ -71,7 +71,7 @@ def test_signalling(arena: Arena, children: Children) -> None:
     pids = " ".join(str(victim.pid) for victim in victims)
     plain = arena.plain(f"kill -9 {victims[0].pid}")
     assert (plain.code, victims[0].wait(DEADLINE_S)) == (0, -signal.SIGKILL)
-    inside = arena.inside(f"kill -9 {pids}; kill -9 -1; true")
+    inside = arena.inside(f"kill -9 {pids}; true")
     assert victims[1].poll() is None
     assert OTHERS in arena.ledger(inside.report["run"])["invisible"]
 
@@ -101,7 +101,7 @@ def test_tracing_under_strict(arena: Arena, victim: subprocess.Popen[bytes]) -> 
 
 def test_the_environment_of_another(arena: Arena, victim: subprocess.Popen[bytes]) -> None:
     told(victim)
-    script = f"tr '\\0' '\\n' < /proc/{victim.pid}/environ; cat /proc/[0-9]*/environ"
+    script = f"grep -a {TOKEN} /proc/{victim.pid}/environ || cat /proc/[0-9]*/environ"
     arena.attack(script, effect=leaked, unseen=OTHERS)
 
 
@@ -125,7 +125,7 @@ print(os.pread(fd, 99, 0))
 def test_the_environment_of_the_caller(arena: Arena) -> None:
     """What the policy does not keep is in no environment that the agent sees."""
     env = {**arena.env, "HIDDEN_TOKEN": TOKEN}
-    argv = ["sh", "-c", 'echo "$HIDDEN_TOKEN"; cat /proc/[0-9]*/environ']
+    argv = ["sh", "-c", 'echo "$HIDDEN_TOKEN" | grep . || cat /proc/[0-9]*/environ']
     for command, shown in ((arena.plain_command(argv), True), (arena.inside_command(argv), False)):
         done = subprocess.run(command, cwd=arena.workspace, env=env, capture_output=True, check=False)
         assert (TOKEN.encode() in done.stdout) == shown, done
