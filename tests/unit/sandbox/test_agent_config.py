@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from replicante.errors import ConfigError
 
+from replicante.errors import ConfigError
 from replicante.sandbox.agent_config import read_agent_config
 
 

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
-from replicante.errors import LaunchError
 
+from replicante.errors import LaunchError
 from replicante.sandbox.find_policy import choose_policy, split_reference
 
 

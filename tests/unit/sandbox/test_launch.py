@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from replicante.errors import LaunchError
 
+from replicante.errors import LaunchError
 from replicante.sandbox import state as state_module
 from replicante.sandbox.bindings import VARIABLES, default_bindings, resolve_workspace
 from replicante.sandbox.launch import Options, description_fd, prepare
