@@ -95,6 +95,25 @@ def test_a_policy_with_errors_is_refused(run: Run, tmp_path: Path) -> None:
     assert "P039" in done.stderr
 
 
+def test_a_limit_that_nothing_enforces_is_refused_until_it_is_accepted(run: Run, tmp_path: Path) -> None:
+    policy = tmp_path / "slow.policy"
+    text = """language 1
+policy slow {
+  accept weaker memory, processes, cpu, freeze, read-events
+  filesystem { allow read, execute "/**" }
+  syscalls { allow @standard }
+  resources { io-read 1MiB/s }
+}
+"""
+    policy.write_text(text)
+    done = run("run", "--policy", str(policy), "--", "true")
+    assert done.returncode == 125
+    assert "[L011]" in done.stderr
+    assert "`accept weaker io`" in done.stderr
+    policy.write_text(text.replace("cpu,", "cpu, io,"))
+    assert run("run", "--policy", str(policy), "--", "true").returncode == 0
+
+
 @pytest.mark.parametrize("kind", ["fifo", "link", "directory"])
 def test_a_policy_that_is_no_plain_file_is_refused(run: Run, workspace: Path, kind: str) -> None:
     path = workspace / ".policy"

@@ -161,9 +161,11 @@ impl Run {
             ),
             ("processes", "RLIMIT_NPROC for the agent's user in this namespace"),
             ("cpu", "niceness, RLIMIT_CPU for each process"),
+            ("io", "nothing: reading and writing are not bounded"),
             ("freeze", "SIGSTOP in rounds"),
         ] {
-            let stated = compiled.stated.iter().any(|key| key == name) || name == "freeze";
+            let is_of = |key: &String| key == name || (name == "io" && key.starts_with("io-"));
+            let stated = compiled.stated.iter().any(is_of) || name == "freeze";
             if stated || description.no_weaker {
                 guarantees.push(ledger::weaker(
                     compiled,
