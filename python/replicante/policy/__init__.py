@@ -1,0 +1,1 @@
+"""The policy language: text, syntax tree, checks, the frozen model, the compiled form and its tools."""
