@@ -247,7 +247,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     install_wheel(session)
-    session.run("lint-imports", env={"PYTHONPATH": str(ROOT / "python")})
+    session.run("lint-imports", "--no-cache", env={"PYTHONPATH": str(ROOT / "python")})
 
 
 @nox.session
