@@ -12,7 +12,8 @@ pub struct AttrFlags {
     pub no_dev: bool,
 }
 
-/// Sets flags (always nosuid) on a tree and all mounts in it. Flags are only added, never cleared.
+/// Sets flags (always nosuid) on a tree and all mounts in it, and cuts it off from mounts elsewhere. Flags are only
+/// added, never cleared.
 ///
 /// # Errors
 /// `EINVAL` or `EPERM` when the mount is not the caller's.
@@ -32,7 +33,8 @@ pub fn set_attributes(tree: impl AsFd, flags: AttrFlags) -> Result<(), Errno> {
         &libc::mount_attr {
             attr_set: set,
             attr_clr: 0,
-            propagation: 0,
+            // A clone of a shared mount is its peer: what is mounted over it inside would appear on the host.
+            propagation: libc::MS_PRIVATE,
             userns_fd: 0,
         },
         libc::AT_RECURSIVE,
