@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import select
+import socket
 import subprocess
 import sys
 import time
@@ -110,6 +111,39 @@ def test_an_older_configuration_runs_in_the_directory_that_it_names(tmp_path: Pa
     gone = run(here, "--policy", str(config), "--", "true")
     assert gone.returncode == 125
     assert "[L022]" in gone.stderr
+
+
+PLAIN_POLICY = """language 1
+policy plain {
+  accept weaker read-events, freeze
+  filesystem {
+    allow read, execute "/usr/**", "/bin/**", "/lib/**", "/lib64/**"
+    allow read "/etc/ld.so.cache", "/proc/**"
+    allow read, write, create, delete, execute "${workspace}/**"
+  }
+}
+"""
+
+
+def test_a_socket_of_the_host_is_covered_though_no_pattern_has_a_wildcard(workspace: Path) -> None:
+    policy = workspace.parent / "plain.policy"
+    policy.write_text(PLAIN_POLICY)
+    program = "import socket; socket.socket(socket.AF_UNIX).connect('service.sock'); print('connected')"
+    command = ["/usr/bin/python3", "-c", program]
+    before = os.getcwd()
+    os.chdir(workspace)  # the address of a socket holds 107 bytes
+    try:
+        with socket.socket(socket.AF_UNIX) as service:
+            service.bind("service.sock")
+            service.listen()
+            (workspace / "service.sock").chmod(0o777)
+            plain = subprocess.run(command, cwd=workspace, capture_output=True, text=True)
+            assert plain.stdout == "connected\n"
+            inside = run(workspace, "--policy", str(policy), "--", *command)
+    finally:
+        os.chdir(before)
+    assert "connected" not in inside.stdout
+    assert "PermissionError" in inside.stderr or "ConnectionRefusedError" in inside.stderr, inside.stderr
 
 
 @pytest.mark.parametrize(("script", "code"), [("exit 3", 3), ("kill -TERM $$", 143), ("exit 0", 0)])

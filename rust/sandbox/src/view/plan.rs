@@ -160,26 +160,15 @@ impl Planner<'_, '_> {
         }
     }
 
-    /// Looks below workspace, home and the visible sockets' directory for names whose rights differ from their parent's.
+    /// Looks below workspace, home and the visible sockets' directory for names whose rights differ from their parent's,
+    /// and for sockets of the host, which are covered whatever patterns the policy has (N12).
     fn search(&mut self) {
-        let wild = |pattern: &&Pattern| {
-            pattern
-                .segments
-                .iter()
-                .rev()
-                .skip(1)
-                .any(|s| *s == Segment::AnyDepth)
-                || pattern.segments.iter().any(|s| matches!(s, Segment::Wild(_)))
-        };
         let places = &self.inputs.bindings;
         let mut roots = vec![places.workspace.clone()];
         if self.inputs.private_home.is_none() {
             roots.push(places.home.clone());
         }
         let sockets_only = ["/run".to_owned()];
-        if !self.inputs.restrictions.iter().any(|pattern| wild(&pattern)) {
-            roots.clear();
-        }
         let mut scan = Scan::new();
         for root in roots.iter().chain(&sockets_only) {
             if (self.inputs.questions.rights)(root).is_empty() || self.own(root) {
