@@ -13,7 +13,7 @@ use crate::prepare::{table, user, view};
 use crate::record::Recorder;
 use crate::report;
 use crate::supervise::{self, Relay, SIGNALS, Watch};
-use replicante_core::seccomp::{self, Arch};
+use replicante_core::seccomp::{self, Arch, Verdict};
 use replicante_sandbox::error::StepError;
 use replicante_sandbox::launch::{Facts, Message, Sandbox, Spec, User, start};
 use replicante_sandbox::limits::Limits;
@@ -22,6 +22,7 @@ use replicante_sandbox::{capabilities, landlock, sys, terminal};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::thread::CapabilitySet;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::os::fd::{OwnedFd, RawFd};
 use std::sync::Arc;
 
@@ -111,6 +112,8 @@ struct Run {
     description: Description,
     policy: Arc<Policy>,
     arch: Arch,
+    /// Of every call; the filter is made from them and the broker answers by them.
+    verdicts: BTreeMap<u32, Verdict>,
     user: User,
     view: View,
     fuse: bool,
@@ -179,6 +182,7 @@ impl Run {
         Ok(Self {
             fuse: usable && masked,
             description,
+            verdicts: policy.verdicts(arch),
             policy,
             arch,
             user,
@@ -189,7 +193,6 @@ impl Run {
 
     fn spec(&mut self) -> Result<(Spec, Vec<Relay>), ShimError> {
         let compiled = self.policy.compiled();
-        let verdicts = self.policy.verdicts(self.arch);
         let mut keep = CapabilitySet::empty();
         for name in &compiled.capabilities {
             keep |= capabilities::by_name(name)
@@ -222,7 +225,7 @@ impl Run {
             landlock: landlock::plan(&self.view, self.policy.listen_ports()?),
             accept_no_landlock: !self.description.no_weaker
                 && compiled.accept.iter().any(|name| name == "landlock"),
-            filter: seccomp::assemble(self.arch, &verdicts),
+            filter: seccomp::assemble(self.arch, &self.verdicts),
             limits: Limits {
                 open_files: Some(resources.open_files),
                 file_size: self.policy.max_file(),
@@ -273,7 +276,7 @@ impl Run {
                     let server = syscalls::Server {
                         listener,
                         arch: self.arch,
-                        verdicts: self.policy.verdicts(self.arch),
+                        verdicts: std::mem::take(&mut self.verdicts),
                         policy: Arc::clone(&self.policy),
                         recorder: Arc::clone(recorder),
                         proc,

@@ -73,7 +73,7 @@ pub fn pending(policy: &Compiled) -> Result<Vec<Guarantee>, ShimError> {
         if rules.peek().is_none() {
             continue;
         }
-        let own = rules.find(|rule| !policy.policies[policy.sources[rule.source].policy].shipped);
+        let own = rules.find(|rule| is_own(policy, rule.source));
         if let Some(own) = own.filter(|_| !entry.any_policy) {
             let source = &policy.sources[own.source];
             return Err(ShimError::Refused {
@@ -94,7 +94,7 @@ pub fn pending(policy: &Compiled) -> Result<Vec<Guarantee>, ShimError> {
         (
             "alerts",
             policy.alerts.len(),
-            policy.policies.iter().any(|p| !p.shipped) && own_statements(policy, &policy.alerts),
+            own_statements(policy, &policy.alerts),
         ),
         (
             "secrets",
@@ -103,7 +103,7 @@ pub fn pending(policy: &Compiled) -> Result<Vec<Guarantee>, ShimError> {
                 .environment
                 .secrets
                 .iter()
-                .any(|secret| !policy.policies[policy.sources[secret.source].policy].shipped),
+                .any(|secret| is_own(policy, secret.source)),
         ),
         (
             "tripwire reactions",
@@ -129,6 +129,14 @@ pub fn pending(policy: &Compiled) -> Result<Vec<Guarantee>, ShimError> {
     Ok(guarantees)
 }
 
+/// Whether a rule (index of its source) comes from a policy that does not ship.
+fn is_own(policy: &Compiled, source: usize) -> bool {
+    policy
+        .sources
+        .get(source)
+        .is_some_and(|source| !policy.policies[source.policy].shipped)
+}
+
 /// Whether any of these statements comes from a policy that does not ship.
 fn own_statements(policy: &Compiled, statements: &[serde_json::Value]) -> bool {
     statements.iter().any(|statement| {
@@ -136,9 +144,7 @@ fn own_statements(policy: &Compiled, statements: &[serde_json::Value]) -> bool {
             .get("source")
             .and_then(serde_json::Value::as_u64)
             .and_then(|index| usize::try_from(index).ok());
-        source
-            .and_then(|index| policy.sources.get(index))
-            .is_some_and(|source| !policy.policies[source.policy].shipped)
+        source.is_some_and(|source| is_own(policy, source))
     })
 }
 
@@ -181,8 +187,11 @@ pub fn weaker(
 pub fn late_names(policy: &Compiled, view: &View, no_weaker: bool) -> Result<Guarantee, ShimError> {
     const BY: &str = "start only: restricting names that exist at the start are covered";
     let own = policy.rules.iter().find(|rule| {
-        let shipped = policy.policies[policy.sources[rule.source].policy].shipped;
-        !shipped && !rule.effect.allows() && rule.action.is_file() && !rule.existing && may_appear(view, rule)
+        is_own(policy, rule.source)
+            && !rule.effect.allows()
+            && rule.action.is_file()
+            && !rule.existing
+            && may_appear(view, rule)
     });
     let Some(rule) = own else {
         return Ok(Guarantee {

@@ -61,13 +61,7 @@ fn members_of(init: i32) -> Vec<i32> {
             continue;
         };
         for task in tasks.flatten() {
-            let Ok(children) = fs::read_to_string(task.path().join("children")) else {
-                continue;
-            };
-            let children: Vec<i32> = children
-                .split_whitespace()
-                .filter_map(|word| word.parse().ok())
-                .collect();
+            let children = children_in(&task.path().join("children"));
             members.extend(&children);
             waiting.extend(children);
         }
@@ -75,16 +69,21 @@ fn members_of(init: i32) -> Vec<i32> {
     members
 }
 
+/// The pids in one of the kernel's lists of children; none when the process is gone.
+fn children_in(list: &std::path::Path) -> Vec<i32> {
+    let text = fs::read_to_string(list).unwrap_or_default();
+    text.split_whitespace()
+        .filter_map(|word| word.parse().ok())
+        .collect()
+}
+
 /// Whether the agent's own process group, that of the first child of `init`, has the terminal.
 pub fn leads(init: Pid, master: std::os::fd::BorrowedFd<'_>) -> bool {
-    let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", init.as_raw_nonzero()));
-    let agent = children
-        .ok()
-        .and_then(|list| list.split_whitespace().next().and_then(|word| word.parse().ok()));
+    let children = children_in(format!("/proc/{0}/task/{0}/children", init.as_raw_nonzero()).as_ref());
     rustix::termios::tcgetpgrp(master)
         .ok()
         .map(|group| group.as_raw_nonzero().get())
-        == agent
+        == children.first().copied()
 }
 
 fn resident(pid: i32) -> u64 {
