@@ -67,7 +67,12 @@ def leaked(done: Done) -> bool:
 
 
 def test_signalling(arena: Arena, children: Children) -> None:
-    victims = [children.start(arena.plain_command(["sleep", "600"])) for _ in range(2)]
+    command = arena.plain_command(["sh", "-c", "echo up; exec sleep 600"])
+    victims = [children.start(command) for _ in range(2)]
+    for victim in victims:
+        # Before its first word it may still be root's, whom the user's plain signal does not reach.
+        assert victim.stdout is not None
+        assert victim.stdout.readline() == b"up\n"
     pids = " ".join(str(victim.pid) for victim in victims)
     plain = arena.plain(f"kill -9 {victims[0].pid}")
     assert (plain.code, victims[0].wait(DEADLINE_S)) == (0, -signal.SIGKILL)
