@@ -202,8 +202,8 @@ def end_all(mark: str) -> None:
 def test_outliving_a_killed_launcher(arena: Arena, children: Children) -> None:
     """Kill -9 of the shim leaves nothing alive of the agent."""
     mark = f"stay{os.urandom(6).hex()}"
-    program = f"python3 -c 'import time; time.sleep(600)' {mark}"
-    script = f"(trap '' HUP TERM; setsid {program} &); echo up; exec sleep 600"
+    program = f"python3 -c 'import time; print(\"up\", flush=True); time.sleep(600)' {mark}"
+    script = f"(trap '' HUP TERM; setsid {program} &); exec sleep 600"
     child = children.start(arena.inside_command(["sh", "-c", script]), arena.env)
     assert child.stdout is not None
     assert child.stdout.readline() == b"up\n"
