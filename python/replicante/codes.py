@@ -69,6 +69,8 @@ CODES: Mapping[str, str] = {
     "W122": "secret-looking variable kept",
     "W123": "secret revealed",
     "W124": "deny of `**.x` without `x`",
+    "W125": "deny without a label",
+    "W126": "wildcard that adds nothing",
     "W130": "limit above the machine's means",
     "W140": "child decides an inherited expectation differently",
     "L001": "the shim and the package differ, or the shim can't be started",

@@ -59,3 +59,31 @@ def test_check_tells_what_this_machine_has_less_of_when_it_is_asked(tmp_path: Pa
     asked = policy(tmp_path, "check", str(file), "--host", "--json")
     assert [one["code"] for one in json.loads(asked.stdout)["diagnostics"]] == ["W130"]
     assert policy(tmp_path, "check", str(file), "--host", "--strict").returncode == 2
+
+
+def test_lint_ends_with_one_if_there_is_something_to_tell(tmp_path: Path) -> None:
+    file = tmp_path / "twice.policy"
+    file.write_text(
+        'language 1\npolicy twice { filesystem { allow read "/srv/**" as all allow read "/srv/a" as a } }\n'
+    )
+    told = policy(tmp_path, "lint", str(file))
+    assert told.returncode == 1
+    assert told.stderr.startswith(f"{file}:2:57: warning[W120]: all of this stands in `twice/all` already\n")
+    assert told.stdout == "twice: 1 finding\n"
+    as_json = policy(tmp_path, "lint", str(file), "--json")
+    answer = json.loads(as_json.stdout)
+    assert as_json.returncode == 1
+    assert (answer["ok"], [one["code"] for one in answer["diagnostics"]]) == (False, ["W120"])
+
+
+def test_lint_says_the_same_wherever_it_is_asked(tmp_path: Path) -> None:
+    # `tmp_path` lies in `/tmp`: bound to this directory, one rule of strict would say what another says.
+    told = policy(tmp_path, "lint", "strict")
+    assert (told.returncode, told.stdout, told.stderr) == (0, "strict: nothing to tell\n", "")
+
+
+def test_lint_of_a_policy_with_errors_ends_as_check_does(tmp_path: Path) -> None:
+    file = tmp_path / "wrong.policy"
+    file.write_text("language 1\npolicy wrong extends nobody {}\n")
+    assert policy(tmp_path, "lint", str(file)).returncode == 2
+    assert policy(tmp_path, "lint", str(tmp_path / "absent.policy")).returncode == 2

@@ -1,4 +1,7 @@
-"""Compiling a policy and asking the engine gives what the formula of section 2 says, and deny never loses."""
+"""Compiling a policy and asking the engine gives what the formula of section 2 says, and deny never loses.
+
+What lint calls needless is: without it the same policy decides alike.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from replicante import Engine, Policy, PolicyError, parse_policy
+from replicante.policy.lint import lint
 
 SEGMENTS = ["a", "b", "ab"]
 PATTERN_SEGMENTS = [*SEGMENTS, "*", "**", "a*"]
@@ -88,11 +92,17 @@ DEAD = {"P050", "P052"}
 """A rule that does nothing is an error of its own, and no decision is to be compared."""
 
 
-def policy_of(parent: list[WrittenRule], child: list[WrittenRule]) -> Policy | None:
-    def block(rules: list[WrittenRule]) -> str:
-        return "filesystem {" + " ".join(rule.text() for rule in rules) + "}"
+FIRST_LINE = 4
+"""Where the first rule of the child stands; each has a line of its own."""
 
-    text = f"language 1\npolicy base {{ {block(parent)} }}\npolicy child extends base {{ {block(child)} }}"
+
+def policy_of(parent: list[WrittenRule], child: list[WrittenRule]) -> Policy | None:
+    lines = "\n".join(rule.text() for rule in child)
+    inherited = " ".join(rule.text() for rule in parent)
+    text = (
+        f"language 1\npolicy base {{ filesystem {{ {inherited} }} }}\n"
+        f"policy child extends base {{ filesystem {{\n{lines}\n}} }}"
+    )
     try:
         return parse_policy(text, name="child", variables={})
     except PolicyError as refused:
@@ -142,3 +152,21 @@ def test_order_means_nothing(parent: list[WrittenRule], child: list[WrittenRule]
     assert other is not None
     assert other.identity == policy.identity
     assert other.trust_digest == policy.trust_digest
+
+
+@settings(deadline=None, max_examples=200)
+@given(PARENTS, CHILDREN, st.lists(PATHS, min_size=1, max_size=8))
+def test_leaving_out_what_lint_calls_needless_changes_no_decision(
+    parent: list[WrittenRule], child: list[WrittenRule], paths: list[tuple[str, ...]]
+) -> None:
+    policy = policy_of(parent, child)
+    if policy is None:
+        return
+    needless = {finding.span.line for finding in lint(policy) if finding.code == "W120"}
+    rest = [rule for line, rule in enumerate(child, FIRST_LINE) if line not in needless]
+    shorter = policy_of(parent, rest)
+    assert shorter is not None
+    engine, other = policy.compile(), shorter.compile()
+    for action in ACTIONS:
+        for path in paths:
+            assert decide(engine, action, path) == decide(other, action, path), (action, path)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("replicante.cli.run", "Run a program in a sandbox, under a policy."),
     "sandbox": ("replicante.cli.sandbox", "Run an agent from an agent.toml; without one, the drill."),
-    "policy": ("replicante.cli.policy", "Check, explain, show, test, trust and format policies."),
+    "policy": ("replicante.cli.policy", "Check, lint, explain, show, test, trust and format policies."),
     "doctor": ("replicante.cli.doctor", "Say which guarantees this machine can hold."),
     "events": ("replicante.cli.events", "Show the events of a run."),
 }

@@ -8,6 +8,7 @@ import typer
 
 _COMMANDS = (
     "policy_check",
+    "policy_lint",
     "policy_show",
     "policy_explain",
     "policy_test",
@@ -18,13 +19,14 @@ _COMMANDS = (
 """One module for each command, in the order of the help."""
 
 _HELP = """\
-Check, explain, show, test, trust and format policies.
+Check, lint, explain, show, test, trust and format policies.
 
 POLICY is the NAME of a policy that ships, FILE, or FILE:NAME.
 
 \b
 Examples:
   replicante policy check .policy
+  replicante policy lint .policy
   replicante policy explain moderate connect github.com port 443
   replicante policy show sandbox.toml
   replicante policy test .policy --coverage

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -41,8 +42,29 @@ def bindings(settings: list[str] | None) -> dict[str, str]:
     return default_bindings(resolve_workspace(None), new_run_id(), values)
 
 
-def load(reference: str, settings: list[str] | None, *, as_json: bool) -> Policy:
+def unrelated_bindings(settings: list[str] | None) -> dict[str, str]:
+    """The variables as for any user: workspace and home lie in no tree that a policy names.
+
+    Raises:
+        LaunchError: L023 for a setting that can't be used.
+    """
+    return bindings(["workspace=/some-workspace", "home=/some-home", *(settings or ())])
+
+
+def load(
+    reference: str,
+    settings: list[str] | None,
+    *,
+    as_json: bool,
+    bind: Callable[[list[str] | None], dict[str, str]] = bindings,
+) -> Policy:
     """Loads a policy with its tests; ends the command with its findings when it is refused.
+
+    Args:
+        reference: As T8 says.
+        settings: What was given with `--set`.
+        as_json: Whether findings are printed as JSON.
+        bind: Gives the variables, `bindings` or `unrelated_bindings`.
 
     Raises:
         typer.Exit: 2 for a policy with errors, 4 for a file that can't be read or a wrong option.
@@ -50,7 +72,7 @@ def load(reference: str, settings: list[str] | None, *, as_json: bool) -> Policy
     from replicante.sandbox.load_reference import load_reference
 
     try:
-        return load_reference(reference, bindings(settings))
+        return load_reference(reference, bind(settings))
     except PolicyError as error:
         if as_json:
             print_json(False, diagnostics=[diagnostic.to_json() for diagnostic in error.diagnostics])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from . import syscalls
+from .diagnostics import Source, Span
 from .environment import effective_capabilities, effective_environment
 from .inherit import Lineage
 from .limits import effective_limits, rule_limits
@@ -45,6 +46,16 @@ class Ancestry:
     own: Mapping[str, OwnStatements]
     """The statements of each policy of the ancestry, in its order."""
     shipped: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a policy was read from, for findings about its text."""
+
+    ancestry: Ancestry
+    source: Source
+    """The text that the policy stands in; its ancestors may stand in others."""
+    heading: Span
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,9 +50,10 @@ class Findings:
         rule: str,
         fix: str | None = None,
         edit: Edit | None = None,
+        notes: Sequence[Note] = (),
     ) -> None:
         """Adds what a person should know; the policy loads all the same."""
-        self._add("warning", code, span, message, rule, fix, edit, ())
+        self._add("warning", code, span, message, rule, fix, edit, notes)
 
     def did_you_mean(self, code: str, span: Span, message: str, meant: str | None, *, rule: str) -> None:
         """Adds an unknown word, with the known one that it most likely stands for."""

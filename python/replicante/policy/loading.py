@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from replicante._core import public_suffix_date
 from replicante.errors import PolicyError
 
-from .assemble import Ancestry, BoundValues, assemble, source_map
+from .assemble import Ancestry, BoundValues, Origin, assemble, source_map
 from .canonical import digest
 from .checks.inheritance import check_inheritance, resolve_rule_limits
 from .closure import Closure, PolicyNode, Reader
@@ -283,6 +283,7 @@ def _model(loaded: _Loaded, name: str) -> Policy:
             take_trust_digest=lambda: digest(
                 identity_document(assemble(ancestry, loaded.values, "symbolic"))
             ),
+            origin=Origin(ancestry, node.source, node.heading),
         )
     )
 

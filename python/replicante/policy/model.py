@@ -15,6 +15,7 @@ from .canonical import Json, digest
 if TYPE_CHECKING:
     from replicante._core import Engine
 
+    from .assemble import Origin
     from .diagnostics import Diagnostic
 
 Effect = Literal["allow", "override_allow", "hold", "deny", "never", "tripwire"]
@@ -378,6 +379,8 @@ class Surroundings:
     ancestors: tuple[Policy, ...]
     text: str
     take_trust_digest: Callable[[], str]
+    origin: Origin | None = None
+    """None for a model that only checks made."""
 
 
 class Policy(Frozen):
@@ -443,6 +446,17 @@ class Policy(Frozen):
     def warnings(self) -> tuple[Diagnostic, ...]:
         """Findings that do not refuse the policy."""
         return self._surroundings.warnings
+
+    @property
+    def origin(self) -> Origin:
+        """The statements and the text that this policy was read from.
+
+        Raises:
+            ValueError: If the model was not made by loading a policy.
+        """
+        if self._surroundings.origin is None:
+            raise ValueError("this model was not made by loading a policy: it has no text")
+        return self._surroundings.origin
 
     @property
     def closure(self) -> tuple[ReadFile, ...]:

@@ -160,13 +160,14 @@ def _may_lift(mine: Rule, restrictions: list[Rule], probe: Probe) -> bool:
         return probe.refuses(mine.action, unescape(mine.pattern))
     if mine.action in _PATH_ACTIONS:
         start = literal_start(mine.pattern)
-        return any(_starts_agree(start, rule) for rule in theirs)
+        return any(starts_agree(start, rule) for rule in theirs)
     if mine.action in _HOST_ACTIONS:
         return any(_hosts_may_meet(mine, rule) for rule in theirs)
     return bool(theirs)
 
 
-def _starts_agree(start: tuple[str, ...], rule: Rule) -> bool:
+def starts_agree(start: tuple[str, ...], rule: Rule) -> bool:
+    """Tells whether a name with these first segments may match a rule: false only if surely not."""
     other = literal_start(rule.pattern)
     shared = min(len(start), len(other))
     return start[:shared] == other[:shared]
