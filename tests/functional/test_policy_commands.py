@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 COMMAND = [sys.executable, "-P", "-c", "from replicante.cli.app import main; main()", "policy"]
-HUGE = "language 1\npolicy huge { resources { memory 1024TiB } }\n"
+HUGE = "language 1\npolicy huge { accept weaker memory, freeze, read-events resources { memory 1024TiB } }\n"
 
 
 def policy(workspace: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -62,7 +62,7 @@ class _Meaning:
     stand_ins: tuple[str, ...]
 
 
-_MEANINGS = {
+MEANINGS = {
     "namespaces": _Meaning("files, processes and network outside the policy do not exist inside", ()),
     "landlock": _Meaning("file rights hold a second time, independent of the mounts", ("landlock",)),
     "seccomp": _Meaning("system calls that the policy refuses fail, and are events", ()),
@@ -120,7 +120,7 @@ def judge(finding: Finding, accepted: Sequence[str]) -> Guarantee:
         finding: of `probe`.
         accepted: the stand-ins that the policy accepts (E3).
     """
-    meaning = _MEANINGS[finding["mechanism"]]
+    meaning = MEANINGS[finding["mechanism"]]
     degree: Degree = "held"
     if not finding["present"]:
         missing = [name for name in meaning.stand_ins if name not in accepted]

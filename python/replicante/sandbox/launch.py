@@ -47,12 +47,21 @@ class Options:
         no_weaker: refuse every stand-in, whatever the policy accepts (D6).
         explain: a line on standard error for each denial, as it happens.
         report: form of the report at the end, `text` or `json`.
+        directory: where the program starts; None is the current directory, if it lies in the workspace.
     """
 
-    __slots__ = ("explain", "no_weaker", "report")
+    __slots__ = ("directory", "explain", "no_weaker", "report")
 
-    def __init__(self, *, no_weaker: bool = False, explain: bool = False, report: str = "text") -> None:
+    def __init__(
+        self,
+        *,
+        no_weaker: bool = False,
+        explain: bool = False,
+        report: str = "text",
+        directory: str | None = None,
+    ) -> None:
         self.no_weaker = no_weaker
+        self.directory = directory
         self.explain = explain
         self.report = report
 
@@ -83,7 +92,7 @@ def prepare(
         "version": _string(__version__),
         "policy": encode_basestring_ascii(compiled.decode()),
         "argv": _list(argv),
-        "cwd": _string(_working_directory(workspace)),
+        "cwd": _string(options.directory or _working_directory(workspace)),
         "bindings": _map(bindings),
         "run": _string(run),
         "run_dir": _string(run_dir),
