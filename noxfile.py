@@ -42,6 +42,7 @@ WHEEL_SOURCES = (
 SYSTEM_PROGRAMS = {
     "git": "git",
     "gcc": "gcc",
+    "g++": "g++",
     "make": "make",
     "strace": "strace",
     "bwrap": "bubblewrap",
@@ -55,7 +56,7 @@ nox.needs_version = ">=2024.4.15"
 nox.options.reuse_venv = "yes"
 nox.options.error_on_missing_interpreters = True
 # The tests come last, so that pytest's own summary is the last thing to be read.
-nox.options.sessions = ["lint", "typing", "rust", "deny", "wheel", "e2e", "tests"]
+nox.options.sessions = ["lint", "typing", "rust", "fuzz", "deny", "wheel", "e2e", "tests"]
 
 
 class Phase:
@@ -197,11 +198,15 @@ def install_wheel(session: nox.Session) -> None:
     marker.write_text(str(wheel))
 
 
-def system_packages(session: nox.Session) -> None:
-    """Installs Debian's programs that tests start; without the right to do so, says what to type."""
-    missing = sorted(
-        {package for program, package in SYSTEM_PROGRAMS.items() if shutil.which(program) is None}
-    )
+def system_packages(session: nox.Session, *programs: str) -> None:
+    """Installs Debian's programs that tests start; without the right to do so, says what to type.
+
+    Args:
+        session: runs the installer.
+        programs: which of `SYSTEM_PROGRAMS`; all if none is named.
+    """
+    wanted = programs or tuple(SYSTEM_PROGRAMS)
+    missing = sorted({SYSTEM_PROGRAMS[program] for program in wanted if shutil.which(program) is None})
     if not missing:
         return
     command = f"apt-get install -y --no-install-recommends {' '.join(missing)}"
@@ -286,6 +291,29 @@ def rust(session: nox.Session) -> None:
             session.run(
                 "cargo", "test", "--locked", "--workspace", "-q", "--profile", profile, env=env, external=True
             )
+
+
+@nox.session(venv_backend="virtualenv")
+def fuzz(session: nox.Session) -> None:
+    """Each fuzz target for five seconds; `-- 600` for ten minutes, `-- 600 json hosts` for two targets.
+
+    Policy text has its parser in Python: with `-- SECONDS` its property test is run here as well, with a
+    hundred examples for each second, else among the tests.
+    """
+    system_packages(session, "g++")
+    env = toolchain(session, components=True)
+    manifest = ("--manifest-path", "rust/fuzz/Cargo.toml")
+    session.run("cargo", "fmt", *manifest, "--check", env=env, external=True)
+    strict = ("--locked", "-q", "--bins", "--", "-D", "warnings")
+    session.run("cargo", "clippy", *manifest, *strict, env=env, external=True)
+    with Phase("fuzzing (a minute of building when nothing is cached)"):
+        session.run("python", "tools/fuzz.py", *session.posargs, env=env)
+    if len(session.posargs) == 1:
+        install(session, "pytest", "hypothesis")
+        install_wheel(session)
+        examples = str(100 * int(session.posargs[0]))
+        command = ("python", "-P", "-m", "pytest", "-q", "tests/property/test_policy_text.py")
+        session.run(*command, env={"REPLICANTE_FUZZ_EXAMPLES": examples})
 
 
 @nox.session

@@ -61,6 +61,12 @@ fn subject(engine: &Engine, request: &Request<'_>) -> Option<(String, Rule)> {
             format!("port {port}")
         }
         Action::Syscall => {
+            // The name stands bare in the line, so it must be a word of the language.
+            let name = request.resource.as_bytes();
+            let plain = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'_';
+            if name.first().is_none_or(u8::is_ascii_digit) || !name.iter().all(plain) {
+                return None;
+            }
             rule.names = vec![request.resource.to_owned()];
             request.resource.to_owned()
         }

@@ -86,4 +86,9 @@ fn other_actions() {
             "{resource}"
         );
     }
+    // What is no name of a call would end the line and begin another.
+    for strange in ["", "ptrace\nallow mount", "a b", "PTRACE", "0ptrace"] {
+        let request = Request::new(Action::Syscall, strange);
+        assert_eq!(line(&engine, &request), None, "{strange:?}");
+    }
 }

@@ -1,6 +1,9 @@
 //! The launch description, as `docs/reference/compiled-form.md` gives it.
 
+use crate::VERSION;
 use crate::error::ShimError;
+use crate::record::printable;
+use replicante_core::json::Json;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -53,13 +56,26 @@ pub fn read(fd: RawFd) -> Result<Description, ShimError> {
     // before the agent starts, with all others.
     let mut file = File::open(format!("/proc/self/fd/{fd}")).map_err(|error| strange(error.to_string()))?;
     file.rewind().map_err(|error| strange(error.to_string()))?;
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     file.take(MOST_BYTES)
-        .read_to_string(&mut text)
+        .read_to_end(&mut bytes)
         .map_err(|error| strange(error.to_string()))?;
-    let description: Description = serde_json::from_str(&text).map_err(|error| strange(error.to_string()))?;
-    if description.version != env!("CARGO_PKG_VERSION") || description.protocol != PROTOCOL {
-        let shim = env!("CARGO_PKG_VERSION").to_owned();
+    parse(&bytes)
+}
+
+/// Reads a description's bytes.
+///
+/// # Errors
+/// As `read`.
+pub fn parse(bytes: &[u8]) -> Result<Description, ShimError> {
+    // What the words of the description say of themselves must not reach a terminal as they are.
+    let strange = |why: String| ShimError::Description(printable(&why));
+    // The one strict reader, for serde would take the last of two equal bindings.
+    Json::check(bytes).map_err(|error| strange(error.to_string()))?;
+    let description: Description =
+        serde_json::from_slice(bytes).map_err(|error| strange(error.to_string()))?;
+    if description.version != VERSION || description.protocol != PROTOCOL {
+        let shim = VERSION.to_owned();
         return Err(ShimError::Version {
             shim,
             package: description.version,
@@ -69,4 +85,45 @@ pub fn read(fd: RawFd) -> Result<Description, ShimError> {
         return Err(strange("no program is given".into()));
     }
     Ok(description)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whole() -> String {
+        let bindings = r#"{"workspace":"/w"}"#;
+        format!(
+            r#"{{"protocol":1,"version":"{VERSION}","policy":"","argv":["true"],"cwd":"/w","bindings":{bindings},
+            "run":"r","run_dir":"/r","private_home":null,"cache":"/c","beneath":[],"read_only":[],"no_weaker":false,
+            "explain":false,"report":"text"}}"#
+        )
+    }
+
+    #[test]
+    fn what_is_refused_is_refused_in_one_line() {
+        assert!(parse(whole().as_bytes()).is_ok());
+        let cases = [
+            (r#""protocol":1"#, r#""protocol":2"#, "L001"),
+            (r#""protocol":1"#, r#""a\u000ab\u001b[2J":1"#, "L002"),
+            (
+                r#""workspace":"/w""#,
+                r#""workspace":"/w","workspace":"/x""#,
+                "L002",
+            ),
+            (r#"["true"]"#, "[]", "L002"),
+            (r#"["true"]"#, r#"[""]"#, "L002"),
+            (r#""report":"text""#, r#""report":"yaml""#, "L002"),
+        ];
+        for (good, bad, code) in cases {
+            let text = whole().replacen(good, bad, 1);
+            assert_ne!(text, whole());
+            let Err(error) = parse(text.as_bytes()) else {
+                panic!("accepted: {bad}");
+            };
+            let line = error.to_string();
+            assert!(line.starts_with(&format!("error[{code}]")), "{line}");
+            assert!(!line.contains(char::is_control), "{line:?}");
+        }
+    }
 }

@@ -7,10 +7,10 @@
 
 mod broker;
 mod clock;
-mod description;
+pub mod description;
 mod ending;
 mod environment;
-mod error;
+pub mod error;
 mod journal;
 mod launch;
 mod ledger;
@@ -24,6 +24,9 @@ mod supervise;
 
 use std::io::Write as _;
 use std::process::ExitCode;
+
+/// The version that package and shim must share.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The exit code of our own failures (`policy-language.md` §14).
 pub(crate) const NOT_SET_UP: u8 = 125;
@@ -47,7 +50,7 @@ pub fn main(args: &[String]) -> ExitCode {
             ExitCode::SUCCESS
         }
         ["--version"] => {
-            say(env!("CARGO_PKG_VERSION"));
+            say(VERSION);
             ExitCode::SUCCESS
         }
         _ => usage(),

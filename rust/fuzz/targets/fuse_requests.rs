@@ -1,0 +1,84 @@
+//! FUSE requests to the masks: one whole reply or none, and nothing that is attempted on a mask succeeds.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use replicante_sandbox::masks::{Kind, Mask, Operation, Table, answer};
+
+const HEADER: usize = 40;
+const FIRST_MASK: u64 = 2;
+// Of the requests that name an object, those that may succeed on a mask: FUSE_GETATTR alone.
+const GETATTR: u32 = 3;
+// FUSE_INIT, FUSE_DESTROY, FUSE_STATFS: of the whole file system.
+const WHOLE: [u32; 3] = [26, 38, 17];
+// FUSE_FORGET, FUSE_INTERRUPT, FUSE_BATCH_FORGET: the kernel waits for no reply.
+const SILENT: [u32; 3] = [2, 36, 42];
+
+fuzz_target!(|bytes: &[u8]| {
+    let table = table();
+    let answer = answer(&table, bytes);
+    if bytes.len() < HEADER {
+        assert_eq!(answer.reply, None);
+        assert_eq!(answer.attempt, None);
+        return;
+    }
+    let word = |at: usize| {
+        bytes[at..at + 4]
+            .iter()
+            .rev()
+            .fold(0u32, |sum, byte| sum << 8 | u32::from(*byte))
+    };
+    let (opcode, tid) = (word(4), word(32));
+    let node = u64::from(word(16)) | u64::from(word(20)) << 32;
+    assert_eq!(
+        answer.reply.is_none(),
+        SILENT.contains(&opcode),
+        "opcode {opcode}"
+    );
+    let Some(reply) = answer.reply else {
+        assert_eq!(answer.attempt, None);
+        return;
+    };
+    assert_eq!(
+        u32::from_le_bytes([reply[0], reply[1], reply[2], reply[3]]) as usize,
+        reply.len()
+    );
+    assert_eq!(reply[8..16], bytes[8..16], "the reply is to another request");
+    let errno = -i32::from_le_bytes([reply[4], reply[5], reply[6], reply[7]]);
+    assert!((0..=133).contains(&errno));
+    assert!(errno == 0 || reply.len() == 16, "an error with a body");
+
+    let index = node
+        .checked_sub(FIRST_MASK)
+        .and_then(|index| usize::try_from(index).ok());
+    let mask = index.and_then(|index| Some((index, table.masks.get(index)?)));
+    let Some((index, mask)) = mask.filter(|_| !WHOLE.contains(&opcode)) else {
+        assert_eq!(answer.attempt, None, "an attempt on no mask");
+        return;
+    };
+    let shown = opcode == GETATTR && mask.kind != Kind::Vanished;
+    assert_eq!(errno == 0, shown, "opcode {opcode} on {mask:?}");
+    if let Some(attempt) = answer.attempt {
+        assert_eq!((attempt.mask, attempt.tid), (index, tid));
+        assert!(attempt.errno != 0);
+        assert_eq!(attempt.below.is_some(), attempt.operation == Operation::Lookup);
+        assert!(
+            attempt
+                .below
+                .is_none_or(|name| !name.contains(&0) && name.len() <= bytes.len())
+        );
+    }
+});
+
+fn table() -> Table {
+    let mask = |(source, kind)| Mask {
+        kind,
+        path: format!("/w/{source}"),
+        source,
+    };
+    let kinds = [Kind::File, Kind::Directory, Kind::Closed, Kind::Vanished];
+    Table {
+        masks: kinds.into_iter().enumerate().map(mask).collect(),
+        uid: 1000,
+        gid: 1000,
+    }
+}
