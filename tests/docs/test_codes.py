@@ -101,8 +101,9 @@ def test_every_code_of_the_table_is_raised_somewhere() -> None:
     assert CODES.keys() == raised
 
 
-def test_every_snapshot_is_of_a_code_of_the_table() -> None:
-    for path in sorted((ROOT / "tests/snapshots").glob("*.ambr")):
-        shown = set(re.findall(r"\[([PWL]\d{3})\]", path.read_text(encoding="utf-8")))
-        assert shown, path
-        assert shown <= CODES.keys(), path
+@pytest.mark.parametrize("name", ["test_parse_errors", "test_semantic_diagnostics"])
+def test_every_snapshot_of_findings_is_of_a_code_of_the_table(name: str) -> None:
+    text = (ROOT / f"tests/snapshots/{name}.ambr").read_text(encoding="utf-8")
+    shown = set(re.findall(r"\[([PWL]\d{3})\]", text))
+    assert shown
+    assert shown <= CODES.keys()

@@ -61,6 +61,24 @@ _FLAG_WORDS = {"unless-inert": "unless inert", "inspect": "inspect tls"}
 _EFFECT_WORDS = {"override_allow": "override allow", "never": "never allow"}
 
 
+def effect_words(effect: str) -> str:
+    """Gives the words that a rule of an effect starts with."""
+    return _EFFECT_WORDS.get(effect, effect)
+
+
+def head_words(head: ast.Head) -> str:
+    """Gives the words of a head before its patterns."""
+    match head:
+        case ast.FileHead():
+            return "any" if head.is_any else ", ".join(action.text for action in head.actions)
+        case ast.UnixHead():
+            return "connect unix"
+        case ast.ListenHead():
+            return "listen"
+        case ast.HostHead() | ast.McpHead():
+            return head.action
+
+
 def clause_name(clause: ast.Clause) -> str:
     """Gives the words that a clause starts with."""
     match clause:
@@ -88,13 +106,13 @@ def clause_name(clause: ast.Clause) -> str:
 
 def check_clauses(rule: ast.Rule, findings: TextFindings) -> None:
     """Checks the clauses of one rule."""
-    kind, words = _head(rule.head)
-    table = _CLAUSES[kind]
+    words = head_words(rule.head)
+    table = _CLAUSES[_kind(rule.head, words)]
     seen: dict[str, ast.Clause] = {}
     for clause in rule.clauses:
         name = clause_name(clause)
         effects = table.get(name)
-        effect = _EFFECT_WORDS.get(rule.effect, rule.effect)
+        effect = effect_words(rule.effect)
         if effects is None:
             findings.error(
                 "P013", clause.span, f"`{name}` is not valid for `{words}`", fix=f"leave out `{name}`"
@@ -139,16 +157,12 @@ def _listed(words: Iterable[str]) -> str:
     return ", ".join(f"`{word}`" for word in words)
 
 
-def _head(head: ast.Head) -> tuple[str, str]:
-    """Gives the kind of a head in the table, and its words for a message."""
+def _kind(head: ast.Head, words: str) -> str:
+    """Gives the kind of a head in the table."""
     match head:
         case ast.FileHead():
-            return "file", "any" if head.is_any else ", ".join(action.text for action in head.actions)
-        case ast.HostHead():
-            return head.action, head.action
-        case ast.UnixHead():
-            return "connect unix", "connect unix"
-        case ast.ListenHead():
-            return "listen", "listen"
+            return "file"
         case ast.McpHead():
-            return "mcp", head.action
+            return "mcp"
+        case _:
+            return words

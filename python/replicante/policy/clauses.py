@@ -139,10 +139,6 @@ class Reading:
         """Notes where a rule is written; the first of two equal rules keeps its place."""
         self.own.sources.setdefault(rule_id, SourceRef(self.file, span.line, span.column, text))
 
-    def text_of_condition(self, condition: ast.Condition) -> str:
-        """Gives the characters of a condition as written."""
-        return self.findings.text_of(condition.span)
-
     def host_set(self, host: ast.HostSet) -> tuple[str, ...]:
         """Gives the hosts of a set, none after telling that there is no such set (N15)."""
         hosts = self.host_sets.get(host.name)

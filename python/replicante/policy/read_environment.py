@@ -15,7 +15,7 @@ from .checks.patterns import check_host
 from .clauses import Reading
 from .diagnostics import Span
 from .model import Secret, SyscallRule
-from .rule_text import one_line, syscall_rule_text
+from .rule_text import one_line, syscall_rule_id_text, syscall_rule_text
 from .statements import Both, EnvironmentName, SetVariable, SyscallStatement
 
 
@@ -32,7 +32,7 @@ def read_syscall_rule(rule: ast.SyscallRule, reading: Reading) -> None:
         reading.findings.error(
             "P053", rule.keyword, "a system call cannot be held", rule="S3", fix="deny it, or allow it"
         )
-    rule_id = reading.rule_id(rule.label, "syscall", syscall_rule_text(rule, for_id=True))
+    rule_id = reading.rule_id(rule.label, "syscall", syscall_rule_id_text(rule))
     reading.place(rule_id, rule.span, syscall_rule_text(rule))
     model = SyscallRule(
         id=rule_id,

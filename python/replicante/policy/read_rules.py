@@ -12,7 +12,7 @@ from .diagnostics import Edit, Span
 from .findings import after
 from .model import FILE_ACTIONS, Action, HostKind, Protocol, Rule
 from .read_conditions import read_condition
-from .rule_text import rule_text
+from .rule_text import rule_id_text, rule_text
 from .statements import Both, RuleStatement
 
 _GRANTING = frozenset({"allow", "override_allow"})
@@ -169,9 +169,7 @@ def _add(
     expose: tuple[ast.StringLiteral, ...],
     reading: Reading,
 ) -> None:
-    rule_id = reading.rule_id(
-        clauses.label, actions[0], rule_text(rule, reading.text_of_condition, for_id=True)
-    )
+    rule_id = reading.rule_id(clauses.label, actions[0], rule_id_text(rule))
     restricts = rule.effect not in _GRANTING
     condition = (
         None if clauses.condition is None else read_condition(clauses.condition, reading, restricts=restricts)
@@ -213,7 +211,7 @@ def _add(
                 symbolic.append(entry.model_copy(update={**changes, "pattern": target.text.symbolic}))
             else:
                 symbolic.append(entry.model_copy(update=changes) if changes else entry)
-    reading.place(rule_id, rule.span, rule_text(rule, reading.text_of_condition))
+    reading.place(rule_id, rule.span, rule_text(rule))
     rules = Both(tuple(bound), tuple(symbolic))
     label = None if clauses.label is None else clauses.label.text
     reading.own.rules.append(RuleStatement(rule_id, label, rules, clauses.limits, rule.span, rule.keyword))

@@ -1,4 +1,4 @@
-"""Statements as pieces of text: what the formatter fills into lines (policy-language.md §14, T2)."""
+"""Statements as pieces of text: for the formatter's lines and for the ids of rules (T2, T9, §14)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from . import ast
-from .clause_table import clause_name
+from .clause_table import clause_name, effect_words, head_words
 
-_EFFECT_WORDS = {"override_allow": "override allow", "never": "never allow"}
 _CLAUSE_ORDER = (
     *("exactly", "hidden", "existing", "unless inert", "port", "protocol", "inspect tls", "method", "path"),
     *("to", "publish", "where", "limit", "as", "because"),
@@ -41,13 +40,12 @@ def clauses_in_order(clauses: Iterable[ast.Clause]) -> list[ast.Clause]:
 
 def written_rule(rule: ast.Rule) -> Written:
     """Gives a rule or a `never`."""
-    start, items = _head(rule.head)
     pieces: list[str] = []
     if isinstance(rule.head, ast.McpHead) and rule.head.expose is not None:
         pieces.append(f"expose {_strings(rule.head.expose)}")
     for clause in clauses_in_order(rule.clauses):
         pieces += _clause(clause)
-    return Written(f"{_EFFECT_WORDS.get(rule.effect, rule.effect)} {start}", items, tuple(pieces))
+    return Written(f"{effect_words(rule.effect)} {head_words(rule.head)}", _items(rule.head), tuple(pieces))
 
 
 def written_statement(item: ast.RuleStatement) -> Written:
@@ -75,7 +73,7 @@ def written_syscall_rule(rule: ast.SyscallRule) -> Written:
     pieces += ["kill"] if rule.is_kill else []
     pieces += [] if rule.label is None else [f"as {rule.label.text}"]
     pieces += _because(rule.because)
-    return Written(_EFFECT_WORDS.get(rule.effect, rule.effect), _texts(rule.names), tuple(pieces))
+    return Written(effect_words(rule.effect), _texts(rule.names), tuple(pieces))
 
 
 def written_capability(rule: ast.CapabilityRule) -> Written:
@@ -203,19 +201,16 @@ def _hosts(hosts: ast.Hosts) -> tuple[str, ...]:
     return tuple(host.name if isinstance(host, ast.HostSet) else host.written for host in hosts.items)
 
 
-def _head(head: ast.Head) -> tuple[str, tuple[str, ...]]:
+def _items(head: ast.Head) -> tuple[str, ...]:
     match head:
-        case ast.FileHead():
-            actions = "any" if head.is_any else ", ".join(_texts(head.actions))
-            return actions, tuple(pattern.written for pattern in head.patterns)
+        case ast.FileHead() | ast.UnixHead():
+            return tuple(pattern.written for pattern in head.patterns)
         case ast.HostHead():
-            return head.action, _hosts(head.hosts)
-        case ast.UnixHead():
-            return "connect unix", tuple(pattern.written for pattern in head.patterns)
+            return _hosts(head.hosts)
         case ast.ListenHead():
-            return "listen", ()
+            return ()
         case ast.McpHead():
-            return head.action, tuple(subject.written for subject in head.subjects)
+            return tuple(subject.written for subject in head.subjects)
 
 
 def _clause(clause: ast.Clause) -> list[str]:
@@ -229,7 +224,7 @@ def _clause(clause: ast.Clause) -> list[str]:
         case ast.Flag():
             return [name]
         case ast.Port():
-            return [f"port {', '.join(map(_port, clause.ranges))}"]
+            return [f"port {', '.join(map(port_text, clause.ranges))}"]
         case ast.ProtocolClause():
             return [f"protocol {clause.protocol}"]
         case ast.Method():
@@ -244,7 +239,8 @@ def _clause(clause: ast.Clause) -> list[str]:
             return [_limit(clause)]
 
 
-def _port(port: ast.PortRange) -> str:
+def port_text(port: ast.PortRange) -> str:
+    """Gives a port, or a range of ports."""
     return str(port.low) if port.low == port.high else f"{port.low}..{port.high}"
 
 

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from syrupy.assertion import SnapshotAssertion
-from syrupy.extensions.amber import AmberSnapshotExtension
-from syrupy.location import PyTestLocation
 
 from replicante.policy.diagnostics import Source, apply_edits
 from replicante.policy.parse import decode, parse, parse_request
-
-SNAPSHOTS = Path(__file__).parents[2] / "snapshots"
 
 # Name, codes by place, text behind `language 1`.
 CASES: list[tuple[str, list[str], str]] = [
@@ -78,19 +72,6 @@ CASES: list[tuple[str, list[str], str]] = [
         '  network { deny conect "a.example" }\n}\npolicy q { home real home real }',
     ),
 ]
-
-
-class InSnapshots(AmberSnapshotExtension):
-    """All expected texts of the project lie in one directory."""
-
-    @classmethod
-    def dirname(cls, *, test_location: PyTestLocation) -> str:
-        return str(SNAPSHOTS)
-
-
-@pytest.fixture
-def snapshots(snapshot: SnapshotAssertion) -> SnapshotAssertion:
-    return snapshot.use_extension(InSnapshots)
 
 
 def text_of(body: str) -> str:

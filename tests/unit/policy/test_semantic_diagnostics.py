@@ -3,28 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import pytest
 from syrupy.assertion import SnapshotAssertion
-from syrupy.extensions.amber import AmberSnapshotExtension
-from syrupy.location import PyTestLocation
 
 from replicante import PolicyError, parse_policy
 from replicante.policy.diagnostics import Diagnostic, Source, apply_edits
-
-SNAPSHOTS = Path(__file__).parents[2] / "snapshots"
-
-BINDINGS = {
-    "workspace": "/home/ada/shop",
-    "home": "/home/ada",
-    "tmp": "/tmp",
-    "cache": "/agent/cache",
-    "runtime": "/agent/run",
-    "agent": "coder",
-    "run": "r1",
-    "user": "ada",
-}
 
 # Name, codes in the order in which they are told, text. A `policy p` is what is loaded.
 CASES: list[tuple[str, list[str], str]] = [
@@ -152,26 +136,13 @@ CASES: list[tuple[str, list[str], str]] = [
 ]
 
 
-class InSnapshots(AmberSnapshotExtension):
-    """All expected texts of the project lie in one directory."""
-
-    @classmethod
-    def dirname(cls, *, test_location: PyTestLocation) -> str:
-        return str(SNAPSHOTS)
-
-
-@pytest.fixture
-def snapshots(snapshot: SnapshotAssertion) -> SnapshotAssertion:
-    return snapshot.use_extension(InSnapshots)
-
-
 def text_of(body: str) -> str:
     return f"language 1\n{body}\n"
 
 
-def refused(text: str) -> tuple[Diagnostic, ...]:
+def refused(text: str, bindings: dict[str, str]) -> tuple[Diagnostic, ...]:
     with pytest.raises(PolicyError) as caught:
-        parse_policy(text, filename="case.policy", name="p", variables=BINDINGS)
+        parse_policy(text, filename="case.policy", name="p", variables=bindings)
     return tuple(caught.value.diagnostics)
 
 
@@ -180,22 +151,24 @@ def rendered(diagnostics: Iterable[Diagnostic]) -> str:
 
 
 @pytest.mark.parametrize(("name", "codes", "body"), CASES, ids=[case[0] for case in CASES])
-def test_diagnostic(name: str, codes: list[str], body: str, snapshots: SnapshotAssertion) -> None:
-    diagnostics = refused(text_of(body))
+def test_diagnostic(
+    name: str, codes: list[str], body: str, bindings: dict[str, str], snapshots: SnapshotAssertion
+) -> None:
+    diagnostics = refused(text_of(body), bindings)
     assert [diagnostic.code for diagnostic in diagnostics] == codes
     assert rendered(diagnostics) == snapshots
 
 
 @pytest.mark.parametrize(("name", "codes", "body"), CASES, ids=[case[0] for case in CASES])
-def test_fix_it_removes_the_finding(name: str, codes: list[str], body: str) -> None:
+def test_fix_it_removes_the_finding(name: str, codes: list[str], body: str, bindings: dict[str, str]) -> None:
     text = text_of(body)
-    diagnostics = refused(text)
+    diagnostics = refused(text, bindings)
     edits = [edit for diagnostic in diagnostics for edit in diagnostic.edits]
     if not edits:
         return
     fixed = apply_edits(Source(text, "case.policy"), edits)
     fixable = {diagnostic.code for diagnostic in diagnostics if diagnostic.edits}
     try:
-        parse_policy(fixed, filename="case.policy", name="p", variables=BINDINGS)
+        parse_policy(fixed, filename="case.policy", name="p", variables=bindings)
     except PolicyError as error:
         assert not fixable & {diagnostic.code for diagnostic in error.diagnostics}, fixed
