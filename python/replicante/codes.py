@@ -25,7 +25,7 @@ CODES: Mapping[str, str] = {
     "P015": "duplicate key in an object",
     "P016": "duplicate label, alert, tripwire or policy name",
     "P020": "unknown policy after `extends`",
-    "P021": "import outside the policy root, or not relative",
+    "P021": "import outside the policy root, not relative, or of somebody else",
     "P022": "import or extends cycle, or too deep",
     "P023": "reserved policy name",
     "P024": "file holds several policies; name one",

@@ -9,7 +9,7 @@ from . import ast
 from .canonical import sha256_hex
 from .checks.names import did_you_mean
 from .diagnostics import Diagnostic, Note, Source, Span
-from .files import OversizedFile, UnreadableFile, read_policy_file
+from .files import OversizedFile, UnreadableFile, caller, owner_of, read_policy_file
 from .findings import Findings
 from .inherit import Lineage
 from .model import ReadFile
@@ -69,11 +69,16 @@ class Reader:
         """Takes the policy root: imports stay inside; None permits none."""
         self._root = root
         self._seen: dict[Path, list[str]] = {}
+        # Whoever owns the file that was asked for could write into it what he imports.
+        self._owners = {0, caller()}
         self.closure = Closure()
 
     def read_main(self, source: Source, path: Path | None, *, shipped: bool = False) -> None:
         """Takes the main text and all that it imports or extends; `path` is None for a text without file."""
         directory = None if path is None else path.parent
+        owner = None if path is None else owner_of(path)
+        if owner is not None:
+            self._owners.add(owner)
         trail = () if path is None else (path,)
         self.closure.main = self._take(source, directory, depth=1, trail=trail, shipped=shipped)
         self._read_shipped_parents()
@@ -173,15 +178,21 @@ class Reader:
 
     def _read(self, path: Path, span: Span, findings: Findings) -> Source | None:
         try:
-            content = read_policy_file(path).content
+            file = read_policy_file(path)
         except OversizedFile as error:
             findings.error("P007", span, f"the imported file {error.why}", rule="T1")
             return None
         except UnreadableFile as error:
             findings.error("P021", span, f"the imported file {error.why}", rule="T7")
             return None
-        self.note_file(path, content)
-        source, diagnostics = decode(content, str(path))
+        stranger = file.stranger(self._owners)
+        if stranger is not None:
+            message = f"the imported file {stranger}, so that others decide what this policy says"
+            fix = f"own `{path}` yourself, and `chmod o-w` it"
+            findings.error("P021", span, message, rule="T8", fix=fix)
+            return None
+        self.note_file(path, file.content)
+        source, diagnostics = decode(file.content, str(path))
         self.closure.diagnostics.extend(diagnostics)
         return source
 

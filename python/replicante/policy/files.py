@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,10 +27,22 @@ class OversizedFile(UnreadableFile):
 
 @dataclass(frozen=True, slots=True)
 class FileContent:
-    """What a file held when it was read."""
+    """What a file held when it was read, and who may change it."""
 
     path: Path
     content: bytes
+    owner: int
+    """User id; 0 on systems that have none."""
+    is_writable_by_all: bool
+
+    def stranger(self, owners: Collection[int]) -> str | None:
+        """Tells who else than some users could change the file, in words that follow its name; or None.
+
+        Groups are not looked at: an ordinary umask gives a user's own group the right to write.
+        """
+        if self.owner not in owners:
+            return f"belongs to user {self.owner}"
+        return "may be written by everybody" if self.is_writable_by_all else None
 
 
 def read_policy_file(path: Path) -> FileContent:
@@ -49,16 +62,29 @@ def read_policy_file(path: Path) -> FileContent:
         why = "is a symbolic link" if is_link else f"cannot be read: {(error.strerror or 'error').lower()}"
         raise UnreadableFile(path, why) from error
     try:
-        content = _read(descriptor, path)
+        status = os.fstat(descriptor)
+        content = _read(descriptor, path, status)
     finally:
         os.close(descriptor)
     if len(content) > MAX_FILE_BYTES:
         raise OversizedFile(path, "is larger than 1 MiB")
-    return FileContent(path, content)
+    return FileContent(path, content, status.st_uid, bool(status.st_mode & stat.S_IWOTH))
 
 
-def _read(descriptor: int, path: Path) -> bytes:
-    status = os.fstat(descriptor)
+def owner_of(path: Path) -> int | None:
+    """Gives the user id of a file's owner, or None for a file that is not there."""
+    try:
+        return path.lstat().st_uid
+    except OSError:
+        return None
+
+
+def caller() -> int:
+    """Gives the user id of this process; 0, which owns every file, on systems that have none."""
+    return os.geteuid() if hasattr(os, "geteuid") else 0
+
+
+def _read(descriptor: int, path: Path, status: os.stat_result) -> bytes:
     if not stat.S_ISREG(status.st_mode):
         raise UnreadableFile(path, f"is {_kind(status.st_mode)}, not a regular file")
     content = b""

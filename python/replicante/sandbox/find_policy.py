@@ -97,6 +97,8 @@ def _check_found(path: str, top: str) -> None:
         wrong = "is no regular file"
     elif found.st_uid not in (os.geteuid(), 0):
         wrong = f"belongs to user {found.st_uid}"
+    elif found.st_mode & stat.S_IWOTH:
+        wrong = "may be written by everybody"
     else:
         owner = os.lstat(top).st_uid
         if owner not in (os.geteuid(), 0):

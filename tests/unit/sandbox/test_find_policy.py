@@ -83,6 +83,16 @@ def test_a_file_of_another_user_is_refused(repository: Path) -> None:
         choose_policy(None, str(repository), "/none")
 
 
+def test_a_file_that_everybody_may_write_is_refused(repository: Path) -> None:
+    path = repository / ".policy"
+    path.write_text("")
+    path.chmod(0o664)
+    assert choose_policy(None, str(repository), "/none").reference == str(path)
+    path.chmod(0o666)
+    with pytest.raises(LaunchError, match="may be written by everybody"):
+        choose_policy(None, str(repository), "/none")
+
+
 @pytest.mark.parametrize(
     ("reference", "expected"),
     [
