@@ -3,7 +3,7 @@
 //! Invariant: at every path that the view shows, the mounts and Landlock together give at most the rights that the
 //! engine gives there; where a mount can only give more or less, it gives less.
 
-use super::scan::{Found, Scan, Step, kind_of, names};
+use super::scan::{Found, Host, Scan, Step};
 use super::{BENEATH, HOST_SOCKET, Item, Node, Rights, View, is_at_or_below, join, made, parent};
 use crate::masks::Kind;
 use rustix::fs::FileType;
@@ -77,6 +77,7 @@ const OWN: [&str; 3] = ["/proc", "/dev", "/agent"];
 pub fn plan(inputs: &Inputs<'_>) -> Result<View, String> {
     let mut planner = Planner {
         inputs,
+        host: Host::default(),
         points: BTreeSet::new(),
         view: View::default(),
     };
@@ -87,6 +88,7 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<View, String> {
 
 struct Planner<'a, 'b> {
     inputs: &'a Inputs<'b>,
+    host: Host,
     /// Paths at which the rights may differ from those above.
     points: BTreeSet<String>,
     view: View,
@@ -134,23 +136,27 @@ impl Planner<'_, '_> {
                 Segment::Wild(glob) => paths
                     .iter()
                     .flat_map(|path| {
-                        let matching = |name: &String| (self.inputs.questions.segment)(glob, name);
-                        names(path)
-                            .into_iter()
+                        let matching = |name: &&String| (self.inputs.questions.segment)(glob, name);
+                        let names = self.host.names(path);
+                        names
+                            .iter()
                             .filter(matching)
-                            .map(move |name| join(path, &name))
+                            .map(move |name| join(path, name))
                             .collect::<Vec<_>>()
                     })
                     .collect(),
                 Segment::AnyDepth => paths,
             };
+            // `/proc/*/…` of the host says nothing about the sandbox's own; the workspace may lie in `/tmp`.
+            let workspace = &self.inputs.bindings.workspace;
+            paths.retain(|path| !self.own(path) || is_at_or_below(workspace, path));
         }
         for path in paths {
             if path == "/" {
                 // The root is our own directory; a tree at `/` is shown entry by entry.
                 self.points
-                    .extend(names("/").into_iter().map(|name| join("/", &name)));
-            } else if allow && kind_of(&path).is_none() && !self.own(&path) {
+                    .extend(self.host.names("/").iter().map(|name| join("/", name)));
+            } else if allow && self.host.kind_of(&path).is_none() {
                 self.view
                     .notes
                     .push(format!("absent at the start, not shown: {path}"));
@@ -302,7 +308,7 @@ impl Planner<'_, '_> {
         let above = covering(items, path);
         let shown_above = matches!(above, Some((_, Node::Bind { .. })));
         if inputs.beneath.iter().any(|hidden| is_at_or_below(path, hidden)) {
-            let kind = if kind_of(path) == Some(FileType::Directory) {
+            let kind = if self.host.kind_of(path) == Some(FileType::Directory) {
                 Kind::Directory
             } else {
                 Kind::File
@@ -312,7 +318,7 @@ impl Planner<'_, '_> {
                 source: BENEATH,
             }));
         }
-        let kind = kind_of(path);
+        let kind = self.host.kind_of(path);
         let Some(kind) = kind else {
             // A restricted name that is absent: the file broker's, later. In a home of ours a name that the rule hides
             // is answered as absent anyway.

@@ -1,7 +1,13 @@
 //! Looking through trees of the host for names that a restriction covers, within a budget.
 
 use super::join;
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, statat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, openat, statat};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ffi::CStr;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// The bounds of one launch's search (design README, "file broker").
@@ -19,6 +25,46 @@ pub struct Found<'a> {
 pub enum Step {
     Into,
     Over,
+}
+
+/// Bytes of directory entries that one call reads.
+const ENTRIES: usize = 32 << 10;
+
+/// The host's objects as they were when a launch first looked at them: each is looked at once.
+#[derive(Default)]
+pub struct Host {
+    kinds: RefCell<HashMap<String, Option<FileType>>>,
+    names: RefCell<HashMap<String, Rc<[String]>>>,
+}
+
+impl Host {
+    /// The kind of the object itself, links not followed; `None` when there is none.
+    pub fn kind_of(&self, path: &str) -> Option<FileType> {
+        if let Some(kind) = self.kinds.borrow().get(path) {
+            return *kind;
+        }
+        let kind = kind_of(path);
+        self.kinds.borrow_mut().insert(path.to_owned(), kind);
+        kind
+    }
+
+    /// The names in a directory, sorted; empty when it can't be opened.
+    pub fn names(&self, path: &str) -> Rc<[String]> {
+        if let Some(names) = self.names.borrow().get(path) {
+            return Rc::clone(names);
+        }
+        let mut names = Vec::new();
+        if let Some(directory) = open(path) {
+            entries(&directory, &mut |name, _| {
+                names.extend(name.to_str().ok().map(str::to_owned));
+                true
+            });
+        }
+        names.sort();
+        let names: Rc<[String]> = names.into();
+        self.names.borrow_mut().insert(path.to_owned(), Rc::clone(&names));
+        names
+    }
 }
 
 /// A search over several trees with one budget.
@@ -42,12 +88,8 @@ impl Scan {
     pub fn tree(&mut self, root: &str, visit: &mut dyn FnMut(&Found<'_>) -> Step) -> bool {
         let mut waiting = vec![root.to_owned()];
         while let Some(path) = waiting.pop() {
-            let Some(entries) = open(&path) else { continue };
-            for entry in entries.flatten() {
-                let name = entry.file_name();
-                if name == c"." || name == c".." {
-                    continue;
-                }
+            let Some(directory) = open(&path) else { continue };
+            let whole = entries(&directory, &mut |name, kind| {
                 self.names += 1;
                 if self.names > MOST_NAMES
                     || (self.names.is_multiple_of(256) && Instant::now() > self.deadline)
@@ -55,43 +97,44 @@ impl Scan {
                     return false;
                 }
                 // Names that are not UTF-8 can't be written in a policy; patterns see them as they are elsewhere.
-                let Ok(name) = name.to_str() else { continue };
+                let Ok(name) = name.to_str() else { return true };
                 let below = join(&path, name);
-                let kind = match entry.file_type() {
+                let kind = match kind {
                     FileType::Unknown => kind_of(&below).unwrap_or(FileType::Unknown),
                     kind => kind,
                 };
                 if visit(&Found { path: &below, kind }) == Step::Into && kind == FileType::Directory {
                     waiting.push(below);
                 }
+                true
+            });
+            if !whole {
+                return false;
             }
         }
         true
     }
 }
 
-fn open(path: &str) -> Option<Dir> {
+fn open(path: &str) -> Option<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let directory = openat(CWD, path, flags, Mode::empty()).ok()?;
-    Dir::new(directory).ok()
+    openat(CWD, path, flags, Mode::empty()).ok()
 }
 
-/// The names in a directory, sorted; empty when it can't be opened.
-pub fn names(path: &str) -> Vec<String> {
-    let Some(entries) = open(path) else {
-        return Vec::new();
-    };
-    let mut names: Vec<String> = entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str().ok().map(str::to_owned))
-        .filter(|name| name != "." && name != "..")
-        .collect();
-    names.sort();
-    names
+/// Gives each entry but `.` and `..` to `visit` until it says `false`; whether it never did. An error ends the entries.
+fn entries(directory: &OwnedFd, visit: &mut dyn FnMut(&CStr, FileType) -> bool) -> bool {
+    let mut buffer = [MaybeUninit::uninit(); ENTRIES];
+    let mut raw = RawDir::new(directory, &mut buffer);
+    while let Some(Ok(entry)) = raw.next() {
+        let name = entry.file_name();
+        if name != c"." && name != c".." && !visit(name, entry.file_type()) {
+            return false;
+        }
+    }
+    true
 }
 
-/// The kind of the object itself, links not followed; `None` when there is none.
-pub fn kind_of(path: &str) -> Option<FileType> {
+fn kind_of(path: &str) -> Option<FileType> {
     let stat = statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW).ok()?;
     Some(FileType::from_raw_mode(stat.st_mode))
 }
