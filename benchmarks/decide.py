@@ -26,9 +26,8 @@ def compiled_form(rules: int) -> bytes:
     indices = range(rules)
     place = {"policy": 0, "file": "p.policy", "line": 1, "column": 1, "because": None, "text": ""}
     form: dict[str, object] = {
-        "format": 1,
+        "format": 2,
         "name": "p",
-        "identity": "",
         "trust_digest": "",
         "policies": [{"name": "p", "shipped": False, "ancestors": []}],
         "sources": [{"id": f"p/r{index}", **place} for index in indices],
@@ -48,7 +47,7 @@ def compiled_form(rules: int) -> bytes:
         "alerts": [],
         "tripwires": [],
         "pins": [],
-        "bindings": {},
+        "variables": [],
         "host_sets": {},
         "public_suffix_date": "",
     }

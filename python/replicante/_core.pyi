@@ -27,15 +27,19 @@ __all__ = [
     "__version__",
     "check_host_pattern",
     "check_path_pattern",
+    "contains_home",
     "is_public_suffix",
     "normalize_host",
     "normalize_path",
+    "pack_policy",
     "parse_cidr",
     "parse_json",
+    "policy_identity",
     "public_suffix_date",
     "seccomp_program",
     "syscall_groups",
     "syscall_names",
+    "variable_problem",
 ]
 
 __version__: str
@@ -140,12 +144,29 @@ class Engine:
 
     Args:
         compiled: The compiled form, as docs/reference/compiled-form.md says.
+        variables: Values of the variables that it lists (T6).
 
     Raises:
-        PolicyError: The bytes are no compiled form of this version.
+        PolicyError: The bytes are no compiled form of this version, or a value is missing or can't be used.
     """
 
-    def __new__(cls, compiled: bytes, /) -> Engine: ...
+    def __new__(cls, compiled: bytes, variables: Mapping[str, str] = {}, /) -> Engine: ...
+    @staticmethod
+    def from_packed(packed: bytes, variables: Mapping[str, str], /) -> Engine:
+        """The engine of a packed form.
+
+        Args:
+            packed: Of `pack_policy`.
+            variables: Values of the variables that it lists (T6).
+
+        Raises:
+            PolicyError: The bytes are no packed form of this version, or a value is missing or can't be used.
+        """
+
+    @property
+    def identity(self) -> str:
+        """The identity of the bound policy (D2), 64 hex digits."""
+
     def decide(
         self,
         action: _Action,
@@ -342,3 +363,19 @@ def seccomp_program(engine: Engine, /) -> list[tuple[int, int, int, int]]:
     Raises:
         ValueError: Agents can't run on this processor.
     """
+
+def pack_policy(compiled: bytes, /) -> bytes:
+    """The packed form of a compiled form: what the shim reads.
+
+    Raises:
+        PolicyError: The bytes are no compiled form of this version.
+    """
+
+def policy_identity(trust_digest: str, variables: Mapping[str, str], /) -> str:
+    """The identity of a bound policy (D2), from its trust digest and its values; 64 hex digits."""
+
+def variable_problem(name: str, value: str, /) -> str | None:
+    """What is wrong with the value of a variable (T6), or None."""
+
+def contains_home(workspace: str, home: str | None, /) -> bool:
+    """Whether a workspace is `/`, the home directory or above it (P041)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 HEAVY = {
     "typer",
@@ -30,6 +31,33 @@ def test_the_way_of_a_plain_run_is_light() -> None:
     )
     assert set(done.stdout.split()) & HEAVY == set()
 
+
+def test_a_new_workspace_compiles_no_policy_again(tmp_path: Path) -> None:
+    """A compiled policy is kept with its variables open."""
+    policy = tmp_path / "own.policy"
+    policy.write_text("language 1\npolicy own extends ci { }\n")
+    imported: list[set[str]] = []
+    for name in ("one", "other"):
+        workspace = tmp_path / name
+        workspace.mkdir()
+        done = subprocess.run(
+            [sys.executable, "-P", "-X", "importtime", "-c", START, str(policy), str(workspace)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert (workspace / "made").exists()
+        imported.append({line.rpartition("|")[2].strip() for line in done.stderr.splitlines()})
+    assert "lark" in imported[0]
+    assert imported[1] & {"lark", "pydantic"} == set()
+
+
+START = """
+import sys
+from replicante.cli.app import main
+sys.argv[1:] = ["run", "--policy", sys.argv[1], "--workspace", sys.argv[2], "--", "touch", "made"]
+main()
+"""
 
 SCRIPT = """
 import sys

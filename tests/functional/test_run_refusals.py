@@ -149,3 +149,16 @@ def test_a_damaged_agent_toml_is_refused(run: Run, workspace: Path) -> None:
     done = run("sandbox", "--config", "agent.toml")
     assert done.returncode == 122
     assert "did you mean `command`?" in done.stderr or "`command`" in done.stderr
+
+
+def test_a_workspace_around_the_home_is_refused_whether_or_not_the_policy_is_kept(
+    run: Run, workspace: Path
+) -> None:
+    home = os.path.expanduser("~")
+    kept = run("run", "--workspace", str(workspace), "--", "true")
+    assert kept.returncode == 0
+    for _ in range(2):
+        done = run("run", "--workspace", os.path.dirname(home), *TOUCH)
+        assert done.returncode == 122
+        assert "error[P041]" in done.stderr
+        assert "contains the home directory" in done.stderr

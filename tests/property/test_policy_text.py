@@ -116,7 +116,7 @@ def test_a_text_is_a_policy_or_is_refused_with_its_places(text: str) -> None:
         return
     again = loaded(policy.text())
     assert again.identity == policy.identity
-    assert again.compiled_form() != b""
+    assert again.compiled_form != b""
     policy.compile()
 
 

@@ -58,14 +58,13 @@ def why_denied(
 
 def _engine(events: Sequence[Event], directory: str) -> Engine | None:
     """The engine of the run's policy, while its compiled form is kept."""
-    from replicante._core import Engine
-    from replicante.sandbox.kept_policy import find_by_identity
+    from replicante.sandbox.kept_policy import find_engine
 
     for event in events:
         if event.kind == "run.ledger":
-            identity = cast("dict[str, object]", json.loads(event.text)).get("identity")
-            form = find_by_identity(directory, str(identity))
-            return None if form is None else Engine(form)
+            ledger = cast("dict[str, object]", json.loads(event.text))
+            variables = cast("dict[str, str]", ledger.get("variables", {}))
+            return find_engine(directory, str(ledger.get("identity")), variables)
     return None
 
 

@@ -73,7 +73,7 @@ def assemble(ancestry: Ancestry, values: BoundValues, form: Form = "bound") -> P
     Args:
         ancestry: The policies that take part, already checked.
         values: Variables and host sets; the model keeps those that the ancestry mentions.
-        form: `symbolic` leaves variables as they are written, for the trust digest.
+        form: `symbolic` leaves variables as they are written, for trust digest and compiled form.
     """
     own, name, lineage = ancestry.own, ancestry.name, ancestry.lineage
     home = effective_home(ancestry)

@@ -1,6 +1,7 @@
 r"""Variables and their values (T6): a string as written becomes its bound and its symbolic form.
 
-Symbolic text keeps `${name}`; a literal dollar sign in it is written `\$`, so the two cannot be confused.
+Symbolic text keeps `${name}`; a literal dollar sign in it is written `\$`, and in plain text a backslash
+`\\`, so that the core puts the values of a run in its places alone.
 """
 
 from __future__ import annotations
@@ -10,8 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from replicante._core import normalize_path
-from replicante.errors import PathError
+from replicante._core import contains_home, variable_problem
 
 from . import ast
 from .checks.names import did_you_mean
@@ -30,31 +30,7 @@ VARIABLES = (*PATH_VARIABLES, *WORD_VARIABLES)
 Place = Literal["path", "word", "anywhere", "nowhere"]
 """Where a string stands: a path pattern, another pattern, free text that takes every variable, or prose."""
 
-_WORD = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _WILDCARDS = re.compile(r"[*?\[\]{}\\]")
-
-
-def value_problem(name: str, value: str) -> str | None:
-    """Tells what is wrong with the value of a variable, or None (T6)."""
-    if name in PATH_VARIABLES:
-        try:
-            normalize_path(value)
-        except PathError as error:
-            return f"is no absolute canonical path: {error}"
-        return None
-    if value in (".", "..") or _WORD.fullmatch(value) is None:
-        return "is not 1 to 64 characters of A-Z, a-z, 0-9, `.`, `_`, `-`"
-    return None
-
-
-def contains_home(values: Mapping[str, str]) -> bool:
-    """Tells whether `${workspace}` is `/`, the home directory or above it (P041)."""
-    workspace, home = values.get("workspace"), values.get("home")
-    if workspace is None:
-        return False
-    if workspace == "/":
-        return True
-    return home is not None and (home == workspace or home.startswith(f"{workspace}/"))
 
 
 @dataclass(slots=True)
@@ -87,6 +63,8 @@ class Binder:
             else:
                 text = part.pattern if as_pattern else part.plain
                 bound.append(text)
+                if not as_pattern:  # in a pattern a backslash is an escape already
+                    text = text.replace("\\", "\\\\")
                 symbolic.append(text.replace("$", "\\$"))
         texts = "".join(bound), "".join(symbolic)
         return Both(texts[0], texts[0] if texts[0] == texts[1] else texts[1])
@@ -117,9 +95,9 @@ class Binder:
             self.findings.error(
                 "P040", part.span, f"the variable `{name}` has no value in this run", rule="T6"
             )
-        elif (problem := value_problem(name, value)) is not None:
+        elif (problem := variable_problem(name, value)) is not None:
             self.findings.error("P040", part.span, f"the value of `{name}` {problem}", rule="T6")
-        elif name == "workspace" and contains_home(self.values):
+        elif name == "workspace" and contains_home(value, self.values.get("home")):
             message = f"the workspace `{value}` contains the home directory"
             self.findings.error("P041", part.span, message, rule="T6")
         else:

@@ -11,7 +11,6 @@ from replicante._core import public_suffix_date
 from replicante.errors import PolicyError
 
 from .assemble import Ancestry, BoundValues, Origin, assemble, source_map
-from .canonical import digest
 from .checks.inheritance import check_inheritance, resolve_rule_limits
 from .closure import Closure, PolicyNode, Reader
 from .diagnostics import Diagnostic, Source, in_order
@@ -19,7 +18,7 @@ from .files import OversizedFile, UnreadableFile, read_policy_file
 from .findings import Findings
 from .hostsets import effective_host_sets
 from .inherit import Lineage
-from .model import Policy, SourceRef, Surroundings, identity_document
+from .model import Policy, SourceRef, Surroundings
 from .parse import decode
 from .read_policy import read_policy
 from .shipped import shipped_path
@@ -280,9 +279,7 @@ def _model(loaded: _Loaded, name: str) -> Policy:
             closure=tuple(loaded.closure.files),
             ancestors=(),
             text=_text(loaded, ancestry),
-            take_trust_digest=lambda: digest(
-                identity_document(assemble(ancestry, loaded.values, "symbolic"))
-            ),
+            take_unbound=lambda: assemble(ancestry, loaded.values, "symbolic"),
             origin=Origin(ancestry, node.source, node.heading),
         )
     )

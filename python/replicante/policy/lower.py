@@ -38,25 +38,29 @@ from .model import (
 Form: TypeAlias = "bool | int | str | Decimal | list[Form] | dict[str, Form] | None"
 """A JSON value of the compiled form; decimals are exact and written without rounding."""
 
-FORMAT = 1
+FORMAT = 2
 """Version of the compiled form."""
 
 _HOST_ACTIONS = frozenset({"connect", "resolve"})
 _MCP_ACTIONS = frozenset({"call", "resource", "prompt", "sampling", "elicitation", "roots"})
 
 
-def compiled_form(policy: Policy) -> bytes:
+def compiled_form(
+    policy: Policy, places: Mapping[str, SourceRef], trust_digest: str, variables: Iterable[str]
+) -> bytes:
     """Gives the compiled form of a policy as UTF-8 JSON, the same bytes for the same policy.
 
-    Raises:
-        ValueError: If the policy was not made by loading, so that nobody knows where its rules are written.
+    Args:
+        policy: The model before variables are bound.
+        places: Where each of its rules is written.
+        trust_digest: Of D2, 64 hex digits.
+        variables: The names that it mentions; an engine binds them to values.
     """
-    numbering = _Numbering(policy)
+    numbering = _Numbering(policy, places)
     document: dict[str, Form] = {
         "format": FORMAT,
         "name": policy.name,
-        "identity": policy.identity,
-        "trust_digest": policy.trust_digest,
+        "trust_digest": trust_digest,
         "policies": numbering.policies(),
         "rules": [*(_rule(rule, numbering) for rule in policy.rules), *_syscalls(policy.syscalls, numbering)],
         "blocks": {
@@ -78,7 +82,7 @@ def compiled_form(policy: Policy) -> bytes:
         "alerts": [_alert(alert) for alert in policy.alerts],
         "tripwires": [_tripwire(tripwire, numbering) for tripwire in policy.tripwires],
         "pins": [_pin(pin) for pin in policy.pins],
-        "bindings": dict[str, Form](policy.bindings.variables),
+        "variables": list[Form](sorted(variables)),
         "host_sets": {name: list(hosts) for name, hosts in policy.bindings.host_sets.items()},
         "public_suffix_date": policy.bindings.public_suffix_date,
     }
@@ -90,14 +94,14 @@ def compiled_form(policy: Policy) -> bytes:
 class _Numbering:
     """Gives policies, sources and buckets their indices, in the order in which they are first named."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, places: Mapping[str, SourceRef]) -> None:
         self._policy = policy
         self._policies = {entry.name: index for index, entry in enumerate(policy.ancestry)}
         self._sources: dict[str, int] = {}
         self._source_rows: list[Form] = []
         self._buckets: dict[tuple[str, int, str], int] = {}
         self._bucket_rows: list[Form] = []
-        self._source_map: Mapping[str, SourceRef] = policy.source_map
+        self._source_map = places
 
     def policies(self) -> list[Form]:
         return [

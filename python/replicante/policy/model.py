@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, cast
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
+from replicante._core import Engine, policy_identity
+
 from .canonical import Json, digest
 
 if TYPE_CHECKING:
-    from replicante._core import Engine
-
     from .assemble import Origin
     from .diagnostics import Diagnostic
 
@@ -378,7 +378,7 @@ class Surroundings:
     closure: tuple[ReadFile, ...]
     ancestors: tuple[Policy, ...]
     text: str
-    take_trust_digest: Callable[[], str]
+    take_unbound: Callable[[], Policy]
     origin: Origin | None = None
     """None for a model that only checks made."""
 
@@ -423,14 +423,19 @@ class Policy(Frozen):
         return self._beside
 
     @cached_property
-    def identity(self) -> str:
-        """SHA-256 of the canonical JSON of the model without prose and positions (D2), 64 hex digits."""
-        return digest(identity_document(self))
+    def unbound(self) -> Policy:
+        """The same policy before variables are bound: equal in every run and for every user."""
+        return self._surroundings.take_unbound()
 
     @cached_property
     def trust_digest(self) -> str:
-        """The digest before variables are bound: equal in every run and for every user (D2)."""
-        return self._surroundings.take_trust_digest()
+        """SHA-256 of the unbound model's canonical JSON without prose and positions (D2), 64 hex digits."""
+        return digest(identity_document(self.unbound))
+
+    @cached_property
+    def identity(self) -> str:
+        """SHA-256 over the trust digest and the values that it is bound to (D2), 64 hex digits."""
+        return policy_identity(self.trust_digest, self.bindings.variables)
 
     @property
     def ancestors(self) -> tuple[Policy, ...]:
@@ -467,21 +472,20 @@ class Policy(Frozen):
         """Gives the policy as one text that loads to the same identity: its own file's ancestors included."""
         return self._surroundings.text
 
+    @cached_property
     def compiled_form(self) -> bytes:
-        """Gives the bytes that the engine and the shim read (docs/reference/compiled-form.md)."""
+        """The compiled form, variables not bound (docs/reference/compiled-form.md)."""
         from .lower import compiled_form
 
-        return compiled_form(self)
+        return compiled_form(self.unbound, self.source_map, self.trust_digest, self.bindings.variables)
 
     def compile(self) -> Engine:
         """Gives the decision engine of this policy."""
-        from replicante._core import Engine
-
-        return Engine(self.compiled_form())
+        return Engine(self.compiled_form, self.bindings.variables)
 
 
 def identity_document(policy: Policy) -> Json:
-    """Gives what the identity is taken of: all but `description` and `because` (D2)."""
+    """Gives what the trust digest is taken of: all but `description` and `because` (D2)."""
     document = policy.model_dump(
         mode="json",
         exclude={

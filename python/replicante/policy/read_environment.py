@@ -128,30 +128,35 @@ def _read_set(statement: ast.EnvironmentSet, reading: Reading) -> None:
 
 def _read_secret(statement: ast.Secret, reading: Reading) -> None:
     name = statement.name.text
-    hosts: list[str] | None = None
+    hosts: list[Both[str]] | None = None
     if statement.hosts is None:
         message = f"the agent sees the value of the secret `{name}`"
         reading.findings.warning("W123", statement.span, message, rule="C4")
     else:
         hosts = []
         for literal in statement.hosts:
-            text = reading.binder.pattern(literal, "word").bound
-            normal = check_host(text, literal.span, reading.findings, grants=True)
+            text = reading.binder.pattern(literal, "word")
+            normal = check_host(text.bound, literal.span, reading.findings, grants=True)
             if normal is not None:
-                hosts.append(normal.pattern)
+                symbolic = normal.pattern if text.symbolic is text.bound else text.symbolic
+                hosts.append(Both(normal.pattern, symbolic))
     if isinstance(statement.value, ast.Word):
         value = Both(statement.value.text, statement.value.text)
     else:
         value = reading.binder.plain(statement.value, "path" if statement.source == "file" else "nowhere")
     rule_id = f"{reading.policy}/secret.{name}"
     reading.place(rule_id, statement.span, one_line(reading.findings.text_of(statement.span)))
-    bound = Secret(
-        id=rule_id,
-        policy=reading.policy,
-        name=name,
-        source=statement.source,
-        value=value.bound,
-        hosts=None if hosts is None else tuple(sorted(hosts)),
-    )
-    symbolic = bound if value.symbolic is value.bound else bound.model_copy(update={"value": value.symbolic})
+
+    def secret(value: str, hosts: list[str] | None) -> Secret:
+        return Secret(
+            id=rule_id,
+            policy=reading.policy,
+            name=name,
+            source=statement.source,
+            value=value,
+            hosts=None if hosts is None else tuple(sorted(hosts)),
+        )
+
+    bound = secret(value.bound, None if hosts is None else [host.bound for host in hosts])
+    symbolic = secret(value.symbolic, None if hosts is None else [host.symbolic for host in hosts])
     reading.own.secrets.append((Both(bound, symbolic), statement.span))

@@ -48,7 +48,7 @@ def compare(new: Policy, trusted_digest: str) -> Wideness:
         return Wideness(no_wider=True, reasons=())
     for ancestor in new.ancestors:
         if ancestor.trust_digest == trusted_digest:
-            reasons = tuple(_widenings(new, ancestor))
+            reasons = tuple(_widenings(new.unbound, ancestor.unbound))
             return Wideness(no_wider=not reasons, reasons=reasons)
     return Wideness(no_wider=False, reasons=("it does not extend the trusted policy",))
 

@@ -6,9 +6,11 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from replicante._core import pack_policy
 from replicante.policy.model import Policy
 from replicante.sandbox.find_policy import FoundPolicy
 from replicante.sandbox.load_reference import load_reference
+from replicante.sandbox.policy_cache import CompiledPolicy
 from replicante.sandbox.repository_trust import require_trust
 
 Closure = list[tuple[str, str]]
@@ -17,16 +19,16 @@ Closure = list[tuple[str, str]]
 
 def compile_trusted(
     found: FoundPolicy, bindings: Mapping[str, str], directory: str
-) -> tuple[bytes, Closure | None]:
+) -> tuple[CompiledPolicy, Closure]:
     """Compiles a policy that may be used; asks a person where R2 demands it.
 
     Args:
         found: which policy, and whether a repository proposes it.
-        bindings: all eight variables.
+        bindings: all eight variables, with which it is checked.
         directory: the state directory.
 
     Returns:
-        The compiled form, and the files that it depends on; `None` when it is good for this run only.
+        The policy, and the files that it depends on.
 
     Raises:
         PolicyError: the policy has errors.
@@ -38,9 +40,8 @@ def compile_trusted(
         sys.stderr.write(f"{warning.render()}\n")
     if found.top is not None:
         closure += _closure(require_trust(policy, found.reference, Path(found.top), bindings, directory))
-    compiled = policy.compiled_form()
-    # A policy that mentions `${run}` is another one each time.
-    return compiled, None if "run" in policy.bindings.variables else closure
+    named = policy.bindings.variables.get("workspace") if found.reference.endswith(".toml") else None
+    return CompiledPolicy(pack_policy(policy.compiled_form), named), closure
 
 
 def _closure(policy: Policy) -> Closure:

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import os
-from typing import cast
+from collections.abc import Mapping
 
+from replicante._core import Engine
+from replicante.errors import PolicyError
 from replicante.sandbox.policy_cache import entry_form
 
 
-def find_by_identity(directory: str, identity: str) -> bytes | None:
-    """The kept compiled form of the policy with this identity; `None` when none is kept any more.
+def find_engine(directory: str, identity: str, variables: Mapping[str, str]) -> Engine | None:
+    """The engine of the policy with this identity; `None` when it is not kept any more.
 
     Args:
         directory: the state directory.
         identity: of D2, 64 hex digits.
+        variables: the values that the policy was bound to.
     """
     folder = os.path.join(directory, "compiled")
     if not os.path.isdir(folder):
         return None
     for name in sorted(os.listdir(folder)):
         form = entry_form(directory, name)
-        if form is not None and _identity(form) == identity:
-            return form
+        if form is None:
+            continue
+        try:
+            engine = Engine.from_packed(form, dict(variables))
+        except PolicyError:
+            continue  # of another build, or it mentions what that run's policy did not
+        if engine.identity == identity:
+            return engine
     return None
-
-
-def _identity(form: bytes) -> object:
-    return cast("dict[str, object]", json.loads(form)).get("identity")

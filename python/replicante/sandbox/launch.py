@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import NoReturn
 
-PROTOCOL = 1
+PROTOCOL = 2
 
 
 class Launch:
     """One run that is ready to start: the description's bytes and the run's directory.
 
     Attributes:
-        description: UTF-8 JSON for the shim.
+        description: for the shim: UTF-8 JSON, a zero byte, the packed policy.
         run: the run's identifier.
         run_dir: where its journal will be.
     """
@@ -67,13 +67,13 @@ class Options:
 
 
 def prepare(
-    argv: Sequence[str], compiled: bytes, bindings: Mapping[str, str], state: str, options: Options
+    argv: Sequence[str], packed: bytes, bindings: Mapping[str, str], state: str, options: Options
 ) -> Launch:
     """Makes the directories of a run and describes it.
 
     Args:
         argv: the program and its arguments; the program is looked up along `PATH` inside.
-        compiled: the compiled policy.
+        packed: the packed form of the policy.
         bindings: all eight variables (`bindings.default_bindings`).
         state: the state directory (`state.open_state`).
         options: how to run it.
@@ -90,7 +90,6 @@ def prepare(
     parts = {
         "protocol": str(PROTOCOL),
         "version": _string(__version__),
-        "policy": encode_basestring_ascii(compiled.decode()),
         "argv": _list(argv),
         "cwd": _string(options.directory or _working_directory(workspace)),
         "bindings": _map(bindings),
@@ -105,7 +104,7 @@ def prepare(
         "report": _string(options.report),
     }
     description = "{" + ",".join(f'"{name}":{value}' for name, value in parts.items()) + "}"
-    return Launch(description.encode(), run, run_dir)
+    return Launch(description.encode() + b"\0" + packed, run, run_dir)
 
 
 def _string(text: str) -> str:

@@ -1,12 +1,13 @@
 """Compiled policies, kept so that a plain start needs no parser.
 
-An entry holds for one reference, one set of bindings and one build of Replicante, and lists every file that
-went into it with its digest. It is used only if each of these files still has that digest, and if the entry
-itself has the digest that its first line says (a torn write is a miss). The directory is the caller's alone
-(`state.open_state`).
+An entry holds for one reference and one build of Replicante, whatever the run's directories are: its
+variables are not bound. It lists every file that went into it with its digest, and is used only if each of
+these files still has that digest, and if the entry itself has the digest that its first line says (a torn
+write is a miss). The directory is the caller's alone (`state.open_state`).
 
-Form of an entry: `replicante-compiled 1 SHA256-OF-THE-REST`, then one line for the number of files, a line
-`SHA256 PATH` for each, and after them the compiled form to the end.
+Form of an entry: `replicante-compiled 2 SHA256-OF-THE-REST`, then a line with the workspace that an older
+configuration names itself (else empty), one with the number of files, a line `SHA256 PATH` for each, and
+after them the packed form to the end.
 """
 
 from __future__ import annotations
@@ -21,9 +22,24 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-_MAGIC = b"replicante-compiled 1 "
+_MAGIC = b"replicante-compiled 2 "
 _FILE_LIMIT_BYTES = 1 << 20  # T1
 _ENTRY_LIMIT_BYTES = 64 << 20
+
+
+class CompiledPolicy:
+    """A policy as the shim takes it.
+
+    Attributes:
+        packed: the packed form.
+        workspace: the directory that an older configuration names itself (§17), else `None`.
+    """
+
+    __slots__ = ("packed", "workspace")
+
+    def __init__(self, packed: bytes, workspace: str | None = None) -> None:
+        self.packed = packed
+        self.workspace = workspace
 
 
 def cache_key(reference: str, bindings: Mapping[str, str], trusted: str) -> str:
@@ -31,16 +47,11 @@ def cache_key(reference: str, bindings: Mapping[str, str], trusted: str) -> str:
 
     Args:
         reference: absolute file name with its `:NAME`, or the name of a policy that ships.
-        bindings: variables; the run's identifier is left out, since it is new each time.
+        bindings: variables; only the words count, since a host pattern was checked with their values.
         trusted: what the policy's trust rests on, so that a revoked trust finds no entry.
     """
     digest = sha256()
-    for part in (
-        _build_stamp(),
-        reference,
-        trusted,
-        *(f"{name}={value}" for name, value in sorted(bindings.items()) if name != "run"),
-    ):
+    for part in (_build_stamp(), reference, trusted, bindings["agent"], bindings["user"]):
         encoded = os.fsencode(part)
         digest.update(b"%d:%b" % (len(encoded), encoded))
     return digest.hexdigest()
@@ -92,26 +103,26 @@ def _read(descriptor: int, limit_bytes: int) -> bytes | None:
     return None
 
 
-def lookup(state: str, key: str) -> bytes | None:
-    """The compiled form of an entry, if it is whole and each of its files is unchanged."""
+def lookup(state: str, key: str) -> CompiledPolicy | None:
+    """The policy of an entry, if it is whole and each of its files is unchanged."""
     body = _entry_body(state, key)
     if body is None:
         return None
-    count, _, rest = body.partition(b"\n")
+    workspace, count, rest = body.split(b"\n", 2)
     for _index in range(int(count)):
         line, _, rest = rest.partition(b"\n")
         digest, _, path = line.partition(b" ")
         if file_sha256(os.fsdecode(path)) != digest.decode():
             return None
-    return rest
+    return CompiledPolicy(rest, os.fsdecode(workspace) or None)
 
 
 def entry_form(state: str, key: str) -> bytes | None:
-    """The compiled form of an entry as it was, whatever became of its files; `None` if it is not whole."""
+    """The packed form of an entry as it was, whatever became of its files; `None` if it is not whole."""
     body = _entry_body(state, key)
     if body is None:
         return None
-    count, _, rest = body.partition(b"\n")
+    _workspace, count, rest = body.split(b"\n", 2)
     return rest.split(b"\n", int(count))[-1]
 
 
@@ -133,19 +144,21 @@ def _entry_body(state: str, key: str) -> bytes | None:
     return body if head[len(_MAGIC) :] == sha256(body).hexdigest().encode() else None
 
 
-def store(state: str, key: str, compiled: bytes, closure: Iterable[tuple[str, str]]) -> None:
-    """Keeps a compiled form. A full disk or a strange file name only means that nothing is kept.
+def store(state: str, key: str, policy: CompiledPolicy, closure: Iterable[tuple[str, str]]) -> None:
+    """Keeps a compiled policy. A full disk or a strange file name only means that nothing is kept.
 
     Args:
         state: the state directory.
         key: of `cache_key`.
-        compiled: the compiled form.
+        policy: the policy.
         closure: path and SHA-256 of every file that went into it.
     """
+    workspace = os.fsencode(policy.workspace or "")
     files = [(os.fsencode(path), digest.encode()) for path, digest in closure]
-    if any(b"\n" in path for path, _ in files):
+    if any(b"\n" in path for path in (workspace, *(path for path, _ in files))):
         return
-    body = b"%d\n" % len(files) + b"".join(b"%b %b\n" % (digest, path) for path, digest in files) + compiled
+    listed = b"".join(b"%b %b\n" % (digest, path) for path, digest in files)
+    body = b"%b\n%d\n" % (workspace, len(files)) + listed + policy.packed
     target = os.path.join(state, "compiled", key)
     fresh = f"{target}.{os.getpid()}.{os.urandom(4).hex()}"
     try:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import NoReturn
 
+    from replicante.sandbox.policy_cache import CompiledPolicy
+
 
 class StartOptions:
     """What the operator says about one run.
@@ -85,14 +87,14 @@ def make_ready(command: Sequence[str], options: StartOptions) -> Launch:
     directory = state.open_state()
     found = choose_policy(options.policy, workspace, state.config_path())
     compiled = compiled_policy(found, bindings, directory)
-    if found.reference.endswith(".toml"):
-        bindings = _bound_by_file(compiled, bindings)
+    if compiled.workspace is not None:
+        bindings = {**bindings, "workspace": resolve_workspace(compiled.workspace)}
     launch_options = Options(no_weaker=options.no_weaker, explain=options.explain, report=options.report)
-    return prepare(command, compiled, bindings, directory, launch_options)
+    return prepare(command, compiled.packed, bindings, directory, launch_options)
 
 
-def compiled_policy(found: FoundPolicy, bindings: Mapping[str, str], directory: str) -> bytes:
-    """The compiled form of the chosen policy, from the cache or made now, once a person's trust covers it.
+def compiled_policy(found: FoundPolicy, bindings: Mapping[str, str], directory: str) -> CompiledPolicy:
+    """The chosen policy, from the cache or made now, once a person's trust covers it.
 
     Args:
         found: of `choose_policy`.
@@ -117,22 +119,8 @@ def compiled_policy(found: FoundPolicy, bindings: Mapping[str, str], directory: 
     from replicante.sandbox.compile_policy import compile_trusted
 
     compiled, closure = compile_trusted(FoundPolicy(reference, found.top), bindings, directory)
-    # A policy that mentions `${run}` is another one each time.
-    if closure is not None:
-        policy_cache.store(directory, key, compiled, closure)
+    policy_cache.store(directory, key, compiled, closure)
     return compiled
-
-
-def _bound_by_file(compiled: bytes, bindings: Mapping[str, str]) -> dict[str, str]:
-    """The variables with the workspace that an older configuration binds itself (`filesystem.root`, §17).
-
-    Raises:
-        LaunchError: that directory does not exist.
-    """
-    import json
-
-    workspace = json.loads(compiled)["bindings"].get("workspace", bindings["workspace"])
-    return {**bindings, "workspace": resolve_workspace(workspace)}
 
 
 def _absolute(reference: str) -> str:

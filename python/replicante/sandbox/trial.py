@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
+from replicante._core import pack_policy
 from replicante.errors import LaunchError
 from replicante.events.journal import Journal, find_journal
 from replicante.policy.model import Policy
@@ -77,7 +78,7 @@ def trial(policy: Policy, bindings: Mapping[str, str]) -> tuple[Guarantee, ...] 
     require_supported_system()
     bound = {**bindings, **policy.bindings.variables}
     directory = open_state()
-    launch = prepare([_NO_PROGRAM], policy.compiled_form(), bound, directory, Options(directory="/"))
+    launch = prepare([_NO_PROGRAM], pack_policy(policy.compiled_form), bound, directory, Options(directory="/"))
     try:
         said = _start(description_fd(launch, inheritable=False))
         refusal = _REFUSAL.search(said)

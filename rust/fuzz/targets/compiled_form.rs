@@ -5,7 +5,7 @@ use libfuzzer_sys::fuzz_target;
 use replicante_core::engine::Engine;
 use replicante_core::fixit;
 use replicante_core::json::Json;
-use replicante_core::policy::{Action, Compiled, Protocol};
+use replicante_core::policy::{Action, Form, Protocol};
 use replicante_core::request::{Outcome, Request};
 
 const ACTIONS: [Action; 16] = [
@@ -38,15 +38,26 @@ const RESOURCES: [&str; 7] = [
     "not//canonical",
 ];
 
+/// What the form is bound to: values that mean something in a pattern, too.
+const VALUES: [(&str, &str); 3] = [("workspace", "/w"), ("home", "/h*"), ("user", "ada")];
+
 fuzz_target!(|bytes: &[u8]| {
-    let compiled = match Compiled::parse(bytes) {
-        Ok(compiled) => compiled,
+    let form = match Form::unpack(bytes).or_else(|_| Form::parse(bytes)) {
+        Ok(form) => form,
         Err(error) => {
             assert!(!error.place.is_empty() && !error.what.is_empty(), "{error:?}");
             return;
         }
     };
-    assert!(Json::check(bytes).is_ok());
+    let packed = form.pack().unwrap_or_default();
+    let Ok(again) = Form::unpack(&packed) else {
+        panic!("what was packed is no packed form");
+    };
+    assert_eq!(format!("{form:?}"), format!("{again:?}"));
+    let values = VALUES.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let Ok(compiled) = form.bind(&values.into()) else {
+        return;
+    };
     let own: Vec<String> = compiled
         .rules
         .iter()

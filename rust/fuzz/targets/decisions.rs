@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use replicante_core::engine::Engine;
 use replicante_core::glob::{Glob, escape};
 use replicante_core::path::NormalPath;
-use replicante_core::policy::{Action, Compiled, Effect};
+use replicante_core::policy::{Action, Effect, Form, Values};
 use replicante_core::request::{Outcome, Reason, Request};
 use serde_json::json;
 
@@ -51,8 +51,10 @@ struct Case {
 
 fuzz_target!(|case: Case| {
     let rules = &case.rules[..case.rules.len().min(12)];
-    let Ok(compiled) = Compiled::parse(form(rules).as_bytes()) else {
-        panic!("not a compiled form: {}", form(rules));
+    let text = form(rules);
+    let bound = Form::parse(text.as_bytes()).map(|form| form.bind(&Values::new()));
+    let Ok(Ok(compiled)) = bound else {
+        panic!("not a compiled form: {text}");
     };
     let engine = Engine::new(compiled);
     let path = text(&case.path, literal);
@@ -175,7 +177,7 @@ fn form(rules: &[Rule]) -> String {
         })
     };
     json!({
-        "format": 1, "name": "top", "identity": "", "trust_digest": "",
+        "format": 2, "name": "top", "trust_digest": "",
         "policies": [
             {"name": "left", "shipped": false, "ancestors": []}, {"name": "right", "shipped": false, "ancestors": []},
             {"name": "top", "shipped": false, "ancestors": [0, 1]},
@@ -188,7 +190,7 @@ fn form(rules: &[Rule]) -> String {
         },
         "stated": [], "home": "real", "workspace": "direct", "accept": [],
         "environment": {"keep": [], "set": {}, "secrets": []}, "capabilities": [], "alerts": [], "tripwires": [],
-        "pins": [], "bindings": {}, "host_sets": {}, "public_suffix_date": "",
+        "pins": [], "variables": [], "host_sets": {}, "public_suffix_date": "",
     })
     .to_string()
 }

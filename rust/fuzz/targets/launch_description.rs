@@ -15,7 +15,8 @@ fuzz_target!(|bytes: &[u8]| {
                     .is_some_and(|program| !program.is_empty())
             );
             // Whoever reads it by the strict reader sees the same document.
-            assert!(replicante_core::json::Json::check(bytes).is_ok());
+            let end = bytes.len() - description.policy.len() - 1;
+            assert!(replicante_core::json::Json::check(&bytes[..end]).is_ok());
         }
         Err(error) => {
             let line = error.to_string();

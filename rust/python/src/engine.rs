@@ -6,8 +6,9 @@ use crate::explanation::{Explanation, NearestAllow, RuleRef};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use replicante_core::engine::Engine as CoreEngine;
+use replicante_core::error::CoreError;
 use replicante_core::fixit;
-use replicante_core::policy::Compiled;
+use replicante_core::policy::{BindError, Form, Values};
 use replicante_core::request::{Decision as CoreDecision, Outcome};
 use std::sync::Arc;
 
@@ -18,12 +19,30 @@ pub(crate) struct Engine(Arc<CoreEngine>);
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (compiled, /))]
-    fn new(py: Python<'_>, compiled: &[u8]) -> PyResult<Self> {
-        let engine = py.detach(|| Compiled::parse(compiled).map(CoreEngine::new));
-        engine
-            .map(|engine| Self(Arc::new(engine)))
-            .map_err(|error| error::compiled_form(py, &error))
+    #[pyo3(signature = (compiled, variables = Values::new(), /))]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a Python argument is converted to it"
+    )]
+    fn new(py: Python<'_>, compiled: &[u8], variables: Values) -> PyResult<Self> {
+        bound(py, Form::parse(compiled), &variables)
+    }
+
+    /// The engine of a packed form.
+    #[staticmethod]
+    #[pyo3(signature = (packed, variables, /))]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a Python argument is converted to it"
+    )]
+    fn from_packed(py: Python<'_>, packed: &[u8], variables: Values) -> PyResult<Self> {
+        bound(py, Form::unpack(packed), &variables)
+    }
+
+    /// The identity of the bound policy (D2), 64 hex digits.
+    #[getter]
+    fn identity(&self) -> &str {
+        &self.0.compiled().identity
     }
 
     /// Decides one request.
@@ -86,6 +105,17 @@ impl Engine {
     fn __repr__(&self) -> String {
         format!("Engine({:?})", self.0.compiled().name)
     }
+}
+
+fn bound(py: Python<'_>, form: Result<Form, CoreError>, variables: &Values) -> PyResult<Engine> {
+    let engine = py.detach(|| {
+        form.map_err(BindError::from)
+            .and_then(|form| form.bind(variables))
+            .map(CoreEngine::new)
+    });
+    engine
+        .map(|engine| Engine(Arc::new(engine)))
+        .map_err(|error| error::compiled_form(py, &error))
 }
 
 impl Engine {

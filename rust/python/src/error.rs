@@ -4,11 +4,12 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyType};
-use replicante_core::error::{CoreError, PatternError};
+use replicante_core::error::PatternError;
 use replicante_core::host::{HostError, NetworkError};
 use replicante_core::journal::JournalError;
 use replicante_core::json::JsonError;
 use replicante_core::path::PathError;
+use replicante_core::policy::BindError;
 
 static POLICY_ERROR: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 static PATH_ERROR: PyOnceLock<Py<PyType>> = PyOnceLock::new();
@@ -70,15 +71,15 @@ pub(crate) fn network(py: Python<'_>, error: &NetworkError) -> PyErr {
     )
 }
 
-/// Bytes that are no compiled form.
-pub(crate) fn compiled_form(py: Python<'_>, error: &CoreError) -> PyErr {
-    raised(
-        py,
-        &POLICY_ERROR,
-        "PolicyError",
-        &format!("not a compiled form: {error}"),
-        |_| Ok(()),
-    )
+/// Bytes that are no compiled form, or values that it can't be bound to.
+pub(crate) fn compiled_form(py: Python<'_>, error: &BindError) -> PyErr {
+    let message = match error {
+        BindError::Form(error) => format!("not a compiled form: {error}"),
+        other => other.to_string(),
+    };
+    raised(py, &POLICY_ERROR, "PolicyError", &message, |details| {
+        error.code().map_or(Ok(()), |code| details.set_item("code", code))
+    })
 }
 
 /// Bytes that do not continue a journal.

@@ -8,6 +8,7 @@ mod context;
 mod engine;
 mod error;
 mod explanation;
+mod forms;
 mod journal;
 mod json;
 mod patterns;
@@ -20,6 +21,8 @@ mod _core {
     use crate::engine::{Decision, Engine};
     #[pymodule_export]
     use crate::explanation::{Explanation, NearestAllow, RuleRef};
+    #[pymodule_export]
+    use crate::forms::{contains_home, pack_policy, policy_identity, variable_problem};
     #[pymodule_export]
     use crate::journal::JournalReader;
     #[pymodule_export]

@@ -11,7 +11,19 @@ use std::io::{Read as _, Seek as _};
 use std::os::fd::RawFd;
 
 /// The protocol between package and shim.
-const PROTOCOL: u32 = 1;
+const PROTOCOL: u32 = 2;
+
+/// The closed set of variables (T6); each has a value in every run.
+const VARIABLES: [&str; 8] = [
+    "workspace",
+    "home",
+    "tmp",
+    "cache",
+    "runtime",
+    "agent",
+    "run",
+    "user",
+];
 
 /// Most bytes of a description: a policy of many thousand rules fits.
 const MOST_BYTES: u64 = 64 << 20;
@@ -22,8 +34,9 @@ const MOST_BYTES: u64 = 64 << 20;
 pub struct Description {
     pub protocol: u32,
     pub version: String,
-    /// The compiled form.
-    pub policy: String,
+    /// The packed form, which follows the description.
+    #[serde(skip)]
+    pub policy: Vec<u8>,
     pub argv: Vec<String>,
     pub cwd: String,
     pub bindings: BTreeMap<String, String>,
@@ -63,23 +76,35 @@ pub fn read(fd: RawFd) -> Result<Description, ShimError> {
     parse(&bytes)
 }
 
-/// Reads a description's bytes.
+/// Reads a description's bytes: JSON, a zero byte, the packed policy.
 ///
 /// # Errors
 /// As `read`.
 pub fn parse(bytes: &[u8]) -> Result<Description, ShimError> {
     // What the words of the description say of themselves must not reach a terminal as they are.
     let strange = |why: String| ShimError::Description(printable(&why));
+    // JSON text has no zero byte, so the first one ends it.
+    let end = bytes
+        .iter()
+        .position(|byte| *byte == 0)
+        .ok_or_else(|| strange("no policy follows it".into()))?;
+    let (words, policy) = bytes.split_at(end);
     // The one strict reader, for serde would take the last of two equal bindings.
-    Json::check(bytes).map_err(|error| strange(error.to_string()))?;
-    let description: Description =
-        serde_json::from_slice(bytes).map_err(|error| strange(error.to_string()))?;
+    Json::check(words).map_err(|error| strange(error.to_string()))?;
+    let mut description: Description =
+        serde_json::from_slice(words).map_err(|error| strange(error.to_string()))?;
+    description.policy = policy[1..].to_vec();
     if description.version != VERSION || description.protocol != PROTOCOL {
         let shim = VERSION.to_owned();
         return Err(ShimError::Version {
             shim,
             package: description.version,
         });
+    }
+    for name in VARIABLES {
+        if !description.bindings.contains_key(name) {
+            return Err(strange(format!("no binding for {name}")));
+        }
     }
     if description.argv.first().is_none_or(String::is_empty) {
         return Err(strange("no program is given".into()));
@@ -92,25 +117,27 @@ mod tests {
     use super::*;
 
     fn whole() -> String {
-        let bindings = r#"{"workspace":"/w"}"#;
+        let bindings = VARIABLES.map(|name| format!(r#""{name}":"/w""#)).join(",");
         format!(
-            r#"{{"protocol":1,"version":"{VERSION}","policy":"","argv":["true"],"cwd":"/w","bindings":{bindings},
-            "run":"r","run_dir":"/r","private_home":null,"cache":"/c","beneath":[],"read_only":[],"no_weaker":false,
+            r#"{{"protocol":2,"version":"{VERSION}","argv":["true"],"cwd":"/w","bindings":{{{bindings}}},"run":"r",
+            "run_dir":"/r","private_home":null,"cache":"/c","beneath":[],"read_only":[],"no_weaker":false,
             "explain":false,"report":"text"}}"#
-        )
+        ) + "\0packed\0"
     }
 
     #[test]
     fn what_is_refused_is_refused_in_one_line() {
-        assert!(parse(whole().as_bytes()).is_ok());
+        assert_eq!(parse(whole().as_bytes()).unwrap().policy, b"packed\0");
         let cases = [
-            (r#""protocol":1"#, r#""protocol":2"#, "L001"),
-            (r#""protocol":1"#, r#""a\u000ab\u001b[2J":1"#, "L002"),
+            (r#""protocol":2"#, r#""protocol":1"#, "L001"),
+            (r#""protocol":2"#, r#""a\u000ab\u001b[2J":1"#, "L002"),
             (
                 r#""workspace":"/w""#,
                 r#""workspace":"/w","workspace":"/x""#,
                 "L002",
             ),
+            (r#""user":"#, r#""users":"#, "L002"),
+            ("\0packed\0", "", "L002"),
             (r#"["true"]"#, "[]", "L002"),
             (r#"["true"]"#, r#"[""]"#, "L002"),
             (r#""report":"text""#, r#""report":"yaml""#, "L002"),

@@ -1,5 +1,6 @@
 //! Why a run was not started or could not go on: code, what, why, what to do.
 
+use replicante_core::policy::BindError;
 use replicante_sandbox::error::StepError;
 
 /// A failure of the launch. The codes are those of `docs/errors/`.
@@ -13,6 +14,12 @@ pub enum ShimError {
     Description(String),
     #[error("error[L003]: the compiled policy can't be used: {0}")]
     Policy(String),
+    #[error("error[{code}]: not started: {what}; {help}")]
+    Value {
+        code: &'static str,
+        what: String,
+        help: &'static str,
+    },
     #[error("error[L010]: not started: {0}; {help}", help = help(.0))]
     Step(#[from] StepError),
     #[error("error[L011]: not started: {what}; {help}")]
@@ -24,10 +31,25 @@ pub enum ShimError {
 }
 
 impl ShimError {
+    /// Why a policy can't be bound to the values of this run.
+    pub fn policy(error: &BindError) -> Self {
+        let Some(code) = error.code() else {
+            return Self::Policy(error.to_string());
+        };
+        Self::Value {
+            code,
+            what: error.to_string(),
+            help: match error {
+                BindError::ContainsHome(_) => "name a directory below the home with --workspace DIR",
+                _ => "name another workspace, or set the variable with --set NAME=VALUE",
+            },
+        }
+    }
+
     /// 122 where the policy is at fault, else 125 (`policy-language.md` §14).
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Policy(_) => 122,
+            Self::Policy(_) | Self::Value { .. } => 122,
             _ => crate::NOT_SET_UP,
         }
     }

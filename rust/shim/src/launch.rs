@@ -59,7 +59,7 @@ fn to_its_end(description: Description) -> Result<u8, ShimError> {
     let mut run = Run::prepare(description, policy)?;
     let journal = Journal::create(&run.description.run_dir)?;
     let disk = journal.disk()?;
-    let recorder = Arc::new(Recorder::new(journal, run.description.explain));
+    let recorder = Arc::new(Recorder::new(journal, disk, run.description.explain));
     let signals = sys::signal_fd(&SIGNALS).map_err(|errno| StepError::new("watch signals", "shim", errno))?;
     let (mut spec, relays) = run.spec()?;
     let sandbox = start(&spec)?;
@@ -80,7 +80,7 @@ fn to_its_end(description: Description) -> Result<u8, ShimError> {
     });
     sandbox.go()?;
     let keeper = Arc::clone(&recorder);
-    thread("journal", move || keeper.keep_on_disk(&disk))?;
+    thread("journal", move || keeper.keep_on_disk())?;
     let limits = run.policy.compiled().resources.clone();
     let ending = supervise::run(Watch {
         sandbox: &sandbox,
@@ -104,6 +104,8 @@ fn to_its_end(description: Description) -> Result<u8, ShimError> {
         &words,
         &run.description.run,
     );
+    // The process ends now: the kernel frees its memory in one go.
+    std::mem::forget(run);
     Ok(code)
 }
 
@@ -352,6 +354,7 @@ impl Run {
             "run.ledger",
             &json!({
                 "run": self.description.run, "policy": compiled.name, "identity": compiled.identity,
+                "variables": compiled.bindings,
                 "guarantees": guarantees, "invisible": invisible, "notes": notes, "generation": 1,
             }),
         )

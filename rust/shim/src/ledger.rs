@@ -94,7 +94,10 @@ pub fn pending(policy: &Compiled) -> Result<Vec<Guarantee>, ShimError> {
         (
             "alerts",
             policy.alerts.len(),
-            own_statements(policy, &policy.alerts),
+            policy.alerts.iter().any(|alert| {
+                let owner = policy.policies.iter().find(|known| known.name == alert.policy);
+                owner.is_none_or(|owner| !owner.shipped)
+            }),
         ),
         (
             "secrets",
@@ -108,7 +111,10 @@ pub fn pending(policy: &Compiled) -> Result<Vec<Guarantee>, ShimError> {
         (
             "tripwire reactions",
             policy.tripwires.len(),
-            own_statements(policy, &policy.tripwires),
+            policy
+                .tripwires
+                .iter()
+                .any(|tripwire| is_own(policy, tripwire.source)),
         ),
     ] {
         if count == 0 {
@@ -135,17 +141,6 @@ fn is_own(policy: &Compiled, source: usize) -> bool {
         .sources
         .get(source)
         .is_some_and(|source| !policy.policies[source.policy].shipped)
-}
-
-/// Whether any of these statements comes from a policy that does not ship.
-fn own_statements(policy: &Compiled, statements: &[serde_json::Value]) -> bool {
-    statements.iter().any(|statement| {
-        let source = statement
-            .get("source")
-            .and_then(serde_json::Value::as_u64)
-            .and_then(|index| usize::try_from(index).ok());
-        source.is_some_and(|source| is_own(policy, source))
-    })
 }
 
 /// A mechanism that is missing, if the policy accepts its stand-in.

@@ -5,8 +5,8 @@ use crate::description::Description;
 use crate::error::ShimError;
 use replicante_core::engine::Engine;
 use replicante_core::fixit;
-use replicante_core::glob::{Glob, Segment as GlobSegment, SegmentGlob};
-use replicante_core::policy::{Action, Bucket, Compiled, Source};
+use replicante_core::glob::{Glob, Segment as GlobSegment};
+use replicante_core::policy::{Action, BindError, Bucket, Compiled, Form, Source};
 use replicante_core::request::{Outcome, Request};
 use replicante_core::seccomp::{self, Arch, Verdict};
 use replicante_sandbox::view::{BENEATH, HOST_SOCKET, Pattern, Questions, Rights, Segment};
@@ -25,31 +25,12 @@ impl Policy {
     /// Compiles the description's policy.
     ///
     /// # Errors
-    /// L003 when it is no compiled form that this engine reads.
+    /// L003 when it is no packed form that this engine reads, P040 or P041 for a value that it can't be bound to.
     pub fn read(description: &Description) -> Result<Self, ShimError> {
-        let compiled = Compiled::parse(description.policy.as_bytes())
-            .map_err(|error| ShimError::Policy(error.to_string()))?;
-        for name in [
-            "workspace",
-            "home",
-            "tmp",
-            "cache",
-            "runtime",
-            "agent",
-            "run",
-            "user",
-        ] {
-            if !description.bindings.contains_key(name) {
-                return Err(ShimError::Description(format!("no binding for {name}")));
-            }
-        }
-        for (name, value) in &compiled.bindings {
-            if description.bindings.get(name) != Some(value) {
-                return Err(ShimError::Description(format!(
-                    "the policy was compiled for another {name}"
-                )));
-            }
-        }
+        let compiled = Form::unpack(&description.policy)
+            .map_err(BindError::from)
+            .and_then(|form| form.bind(&description.bindings))
+            .map_err(|error| ShimError::policy(&error))?;
         Ok(Self {
             engine: Engine::new(compiled),
         })
@@ -64,9 +45,6 @@ impl Policy {
         Answers {
             rights: Box::new(|path| self.rights(path)),
             refusal: Box::new(|path| self.refusal(path)),
-            segment: Box::new(|pattern, name| {
-                SegmentGlob::parse(pattern.as_bytes(), 0).is_ok_and(|glob| glob.matches(name.as_bytes()))
-            }),
             connect: Box::new(|path| {
                 self.engine
                     .decide(&Request::new(Action::ConnectUnix, path))
@@ -103,19 +81,16 @@ impl Policy {
 
     /// The path patterns of allow rules, or of restricting ones, taken apart.
     pub fn patterns(&self, allows: bool) -> Vec<Pattern> {
-        let mut seen = Vec::new();
+        let mut seen = BTreeSet::new();
         for rule in &self.compiled().rules {
             // A hold is a denial until there is a commit gate, so it is guarded as one.
             if !rule.action.is_file() || rule.effect.allows() != allows {
                 continue;
             }
-            let Some(text) = rule.pattern.as_deref().filter(|text| !seen.contains(text)) else {
-                continue;
-            };
-            seen.push(text);
+            seen.extend(rule.pattern.as_deref());
         }
         seen.into_iter()
-            .filter_map(|text| Glob::parse(text).ok().map(|glob| take_apart(&glob, text)))
+            .filter_map(|text| Glob::parse(text).ok().map(|glob| take_apart(&glob)))
             .collect()
     }
 
@@ -255,13 +230,11 @@ impl Policy {
 }
 
 type Asked<'a, T> = Box<dyn Fn(&str) -> T + 'a>;
-type Compared<'a> = Box<dyn Fn(&str, &str) -> bool + 'a>;
 
 /// The closures behind `Questions`, owned.
 pub struct Answers<'a> {
     rights: Asked<'a, Rights>,
     refusal: Asked<'a, Option<(usize, bool)>>,
-    segment: Compared<'a>,
     connect: Asked<'a, bool>,
 }
 
@@ -270,21 +243,18 @@ impl Answers<'_> {
         Questions {
             rights: &*self.rights,
             refusal: &*self.refusal,
-            segment: &*self.segment,
             connect: &*self.connect,
         }
     }
 }
 
-fn take_apart(glob: &Glob, text: &str) -> Pattern {
-    let texts = text.split('/').skip(1);
+fn take_apart(glob: &Glob) -> Pattern {
     let segments = glob
         .segments()
         .iter()
-        .zip(texts)
-        .map(|(segment, text)| match segment {
+        .map(|segment| match segment {
             GlobSegment::Literal(bytes) => Segment::Literal(String::from_utf8_lossy(bytes).into_owned()),
-            GlobSegment::Wild(_) => Segment::Wild(text.to_owned()),
+            GlobSegment::Wild(glob) => Segment::Wild(glob.clone()),
             GlobSegment::AnyDepth => Segment::AnyDepth,
         })
         .collect();

@@ -9,8 +9,11 @@ use std::collections::BTreeMap;
 use std::collections::hash_map::{Entry, HashMap};
 use std::io::Write as _;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 const FOLD_NS: u64 = 1_000_000_000;
+/// How long writes are gathered before they are synced together.
+const GROUP: Duration = Duration::from_millis(6);
 /// Distinct denials of one second that are written one by one; more are only counted (`supervision.md` §1.5).
 const MOST_DISTINCT: usize = 1000;
 
@@ -58,19 +61,29 @@ struct State {
     beyond: u64,
     groups: BTreeMap<Group, u64>,
     failed: Option<String>,
-    /// Written since the last sync.
-    dirty: bool,
+    unsynced: Unsynced,
+}
+
+/// What has been written since the last sync.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Unsynced {
+    Nothing,
+    /// Events of the run's life alone: the kernel puts them on disk when it likes, once the run is over.
+    Life,
+    /// A denial, which a power cut may not take away for longer than `GROUP`.
+    Denial,
 }
 
 /// The one writer of a run's events, shared by the brokers.
 pub struct Recorder {
     state: Mutex<State>,
     written: Condvar,
+    disk: Disk,
     explain: bool,
 }
 
 impl Recorder {
-    pub fn new(journal: Journal, explain: bool) -> Self {
+    pub fn new(journal: Journal, disk: Disk, explain: bool) -> Self {
         let state = State {
             journal,
             folds: HashMap::new(),
@@ -78,24 +91,25 @@ impl Recorder {
             beyond: 0,
             groups: BTreeMap::new(),
             failed: None,
-            dirty: false,
+            unsynced: Unsynced::Nothing,
         };
         Self {
             state: Mutex::new(state),
             written: Condvar::new(),
+            disk,
             explain,
         }
     }
 
     /// Records a life-cycle event. It is written when this returns, so that the death of any process loses nothing;
-    /// `keep_on_disk` puts it on disk within milliseconds.
+    /// `keep_on_disk` puts it on disk within `GROUP`, unless the run ends before.
     ///
     /// # Errors
     /// L012 when the journal can't be written.
     pub fn life(&self, kind: &str, fields: &Value) -> Result<(), ShimError> {
         let mut state = self.lock();
         append(&mut state.journal, kind, 'L', fields)?;
-        state.dirty = true;
+        state.unsynced = state.unsynced.max(Unsynced::Life);
         self.written.notify_one();
         state.journal.close_frame()
     }
@@ -136,18 +150,24 @@ impl Recorder {
         }
     }
 
-    /// Puts on disk what is written, as soon as it is; never returns. One thread does this, so all brokers share a sync.
-    pub fn keep_on_disk(&self, disk: &Disk) {
+    /// Puts on disk what is written, within `GROUP`; never returns. One thread does this, so that all that is written
+    /// meanwhile shares a sync (`supervision.md` §1.4), and a run that is shorter waits for no disk.
+    pub fn keep_on_disk(&self) {
         loop {
             let mut state = self.lock();
-            while !state.dirty {
+            while state.unsynced == Unsynced::Nothing {
                 state = self.written.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
-            state.dirty = false;
             drop(state);
-            if let Err(error) = disk.sync() {
-                self.lock().failed.get_or_insert(error.to_string());
-            }
+            std::thread::sleep(GROUP);
+            self.sync();
+        }
+    }
+
+    fn sync(&self) {
+        self.lock().unsynced = Unsynced::Nothing;
+        if let Err(error) = self.disk.sync() {
+            self.lock().failed.get_or_insert(error.to_string());
         }
     }
 
@@ -170,7 +190,11 @@ impl Recorder {
     /// L012 when the journal can't be written.
     pub fn finish(&self, kind: &str, fields: &Value) -> Result<Vec<(Group, u64)>, ShimError> {
         flush(&mut self.lock());
+        let denials = self.lock().unsynced == Unsynced::Denial;
         self.life(kind, fields)?;
+        if denials {
+            self.sync();
+        }
         let mut groups: Vec<_> = self.lock().groups.clone().into_iter().collect();
         groups.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         Ok(groups)
@@ -184,7 +208,7 @@ impl Recorder {
 
 fn write(state: &mut State, kind: &str, fields: &Value) {
     let result = append(&mut state.journal, kind, 'S', fields).and_then(|()| state.journal.close_frame());
-    state.dirty = true;
+    state.unsynced = Unsynced::Denial;
     if let Err(error) = result {
         state.failed.get_or_insert(error.to_string());
     }

@@ -78,6 +78,4 @@ def test_the_text_loads_to_the_same_identity() -> None:
 
 
 def test_the_same_policy_compiles_to_the_same_bytes() -> None:
-    assert (
-        policy(f"policy p {{ {BODY} }}").compiled_form() == policy(f"policy p {{ {BODY} }}").compiled_form()
-    )
+    assert policy(f"policy p {{ {BODY} }}").compiled_form == policy(f"policy p {{ {BODY} }}").compiled_form

@@ -13,7 +13,7 @@ import pytest
 from replicante.errors import LaunchError
 from replicante.sandbox import state as state_module
 from replicante.sandbox.bindings import VARIABLES, default_bindings, resolve_workspace
-from replicante.sandbox.launch import Options, description_fd, prepare
+from replicante.sandbox.launch import Launch, Options, description_fd, prepare
 from replicante.sandbox.retention import remove_old_runs
 
 
@@ -30,12 +30,18 @@ def workspace(tmp_path: Path) -> str:
     return str(tmp_path / 'w "ö"')
 
 
+def description_of(launch: Launch) -> bytes:
+    return launch.description.partition(b"\0")[0]
+
+
 def test_the_description_is_what_the_contract_says(state: str, workspace: str) -> None:
     bindings = default_bindings(workspace, state_module.new_run_id())
-    launch = prepare(["sh", "-c", 'echo "\\\n\u2028ä"'], b'{"a": 1}', bindings, state, Options(explain=True))
-    described = json.loads(launch.description)
-    assert described["protocol"] == 1
-    assert described["policy"] == '{"a": 1}'
+    launch = prepare(
+        ["sh", "-c", 'echo "\\\n\u2028ä"'], b"packed\0form", bindings, state, Options(explain=True)
+    )
+    described = json.loads(description_of(launch))
+    assert described["protocol"] == 2
+    assert launch.description.partition(b"\0")[2] == b"packed\0form"
     assert described["argv"] == ["sh", "-c", 'echo "\\\n\u2028ä"']
     assert described["cwd"] == workspace
     assert tuple(described["bindings"]) == VARIABLES
@@ -50,7 +56,7 @@ def test_the_description_is_what_the_contract_says(state: str, workspace: str) -
 
 def test_own_code_is_read_only_and_no_tree_twice(state: str, workspace: str) -> None:
     launch = prepare(["x"], b"{}", default_bindings(workspace, state_module.new_run_id()), state, Options())
-    trees: list[str] = json.loads(launch.description)["read_only"]
+    trees: list[str] = json.loads(description_of(launch))["read_only"]
     assert any(Path(__import__("replicante").__file__).is_relative_to(tree) for tree in trees)
     assert not [(a, b) for a in trees for b in trees if a != b and Path(a).is_relative_to(b)]
 
@@ -71,7 +77,7 @@ def test_the_working_directory_is_kept_inside_the_workspace(
     below.mkdir()
     monkeypatch.chdir(below)
     launch = prepare(["x"], b"{}", default_bindings(workspace, state_module.new_run_id()), state, Options())
-    assert json.loads(launch.description)["cwd"] == str(below)
+    assert json.loads(description_of(launch))["cwd"] == str(below)
 
 
 def test_an_argument_that_is_not_utf8_is_refused(state: str, workspace: str) -> None:

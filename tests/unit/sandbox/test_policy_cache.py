@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from replicante.sandbox.policy_cache import cache_key, file_sha256, lookup, store
+from replicante.sandbox.policy_cache import CompiledPolicy, cache_key, file_sha256, lookup, store
 
-COMPILED = b'{"format": 1,\n"name": "x"}'
+PACKED = b'\0packed\n"x"'
+WORDS = {"agent": "agent", "user": "ada"}
 
 
 @pytest.fixture
@@ -26,13 +27,24 @@ def policy(tmp_path: Path) -> Path:
 
 
 def kept(state: str, policy: Path) -> str:
-    key = cache_key(str(policy), {"workspace": "/w", "run": "1"}, "operator")
-    store(state, key, COMPILED, [(str(policy), sha256(policy.read_bytes()).hexdigest())])
+    key = cache_key(str(policy), WORDS, "operator")
+    store(
+        state, key, CompiledPolicy(PACKED, "/srv/w"), [(str(policy), sha256(policy.read_bytes()).hexdigest())]
+    )
     return key
 
 
 def test_what_was_kept_is_found(state: str, policy: Path) -> None:
-    assert lookup(state, kept(state, policy)) == COMPILED
+    found = lookup(state, kept(state, policy))
+    assert found is not None
+    assert (found.packed, found.workspace) == (PACKED, "/srv/w")
+
+
+def test_most_policies_name_no_workspace(state: str) -> None:
+    store(state, "key", CompiledPolicy(PACKED), [])
+    found = lookup(state, "key")
+    assert found is not None
+    assert (found.packed, found.workspace) == (PACKED, None)
 
 
 def test_a_changed_file_is_a_miss(state: str, policy: Path) -> None:
@@ -57,17 +69,17 @@ def test_a_damaged_entry_is_a_miss(state: str, policy: Path, change: str) -> Non
     assert lookup(state, key) is None
 
 
-def test_the_key_follows_everything_but_the_run() -> None:
-    bindings = {"workspace": "/w", "run": "1"}
+def test_the_key_does_not_follow_the_run_and_its_directories() -> None:
+    bindings = {**WORDS, "workspace": "/w", "run": "1"}
     key = cache_key("moderate", bindings, "operator")
-    assert key == cache_key("moderate", {"workspace": "/w", "run": "2"}, "operator")
+    assert key == cache_key("moderate", {**WORDS, "workspace": "/v", "run": "2"}, "operator")
     assert key != cache_key("strict", bindings, "operator")
-    assert key != cache_key("moderate", {"workspace": "/v", "run": "1"}, "operator")
+    assert key != cache_key("moderate", {**bindings, "user": "bob"}, "operator")
     assert key != cache_key("moderate", bindings, "default moderate")
 
 
 def test_a_strange_file_name_keeps_nothing(state: str, tmp_path: Path) -> None:
-    store(state, "key", COMPILED, [(str(tmp_path / "a\nb"), "0" * 64)])
+    store(state, "key", CompiledPolicy(PACKED), [(str(tmp_path / "a\nb"), "0" * 64)])
     assert list((Path(state) / "compiled").iterdir()) == []
 
 

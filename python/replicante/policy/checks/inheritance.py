@@ -237,7 +237,7 @@ def _check_capabilities(ancestry: Ancestry, own: OwnStatements, findings: Findin
 
 def _check_environment(ancestry: Ancestry, findings: Findings) -> None:
     for name, rows in live_sets(ancestry.name, ancestry.lineage, ancestry.own).items():
-        if len({statement.value.bound for _, statement in rows}) > 1:
+        if len({statement.value.symbolic for _, statement in rows}) > 1:
             owners = " and ".join(f"`{owner}`" for owner, _ in rows)
             findings.error(
                 "P059",

@@ -8,10 +8,12 @@ part of the requests and decides nothing about all of them.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+
+from replicante._core import Engine
 
 from ..assemble import Ancestry
 from ..limits import effective_limits
+from ..lower import compiled_form
 from ..model import (
     FILE_ACTIONS,
     Bindings,
@@ -20,12 +22,8 @@ from ..model import (
     PolicyName,
     Rule,
     SourceRef,
-    Surroundings,
 )
 from .instances import split_pattern
-
-if TYPE_CHECKING:
-    from replicante._core import Engine
 
 _PROBE = "allow-everything"
 
@@ -71,7 +69,7 @@ def _engine(ancestry: Ancestry, rules: list[Rule]) -> Engine:
         ancestry=tuple(
             PolicyName(name=n, shipped=False, ancestors=lineage.ancestors(n)) for n in ancestry.own
         ),
-        rules=(*rules, *_allow_everything(name)),
+        rules=(*map(_unbound, rules), *_allow_everything(name)),
         limits=effective_limits(name, lineage, ancestry.own),
         syscalls=(),
         capabilities=(),
@@ -87,11 +85,14 @@ def _engine(ancestry: Ancestry, rules: list[Rule]) -> Engine:
     )
     nowhere = SourceRef(file="", line=1, column=1, text="")
     places = {rule.id: nowhere for rule in policy.rules}
-    return policy.attach(
-        Surroundings(
-            places, warnings=(), closure=(), ancestors=(), text="", take_trust_digest=lambda: "0" * 64
-        )
-    ).compile()
+    return Engine(compiled_form(policy, places, "", ()))
+
+
+def _unbound(rule: Rule) -> Rule:
+    """A bound rule as one before binding: a dollar sign in it is no variable's."""
+    if "$" not in rule.pattern:
+        return rule
+    return rule.model_copy(update={"pattern": rule.pattern.replace("$", "\\$")})
 
 
 def _allow_everything(policy: str) -> Iterable[Rule]:

@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from typing import cast
 
-from replicante._core import Engine
+from replicante._core import Engine, pack_policy
 from replicante.errors import LaunchError
 from replicante.sandbox import state
 from replicante.sandbox.bindings import default_bindings
@@ -60,8 +60,9 @@ def conduct() -> Outcome:
     directory = state.open_state()
     with Ground() as ground:
         bindings = default_bindings(os.path.realpath(ground.workspace), state.new_run_id())
-        compiled = load_reference(POLICY, bindings).compiled_form()
-        launch = prepare(_command(ground), compiled, bindings, directory, Options())
+        policy = load_reference(POLICY, bindings)
+        packed = pack_policy(policy.compiled_form)
+        launch = prepare(_command(ground), packed, bindings, directory, Options())
         descriptor = description_fd(launch, inheritable=False)
         try:
             done = subprocess.run(  # noqa: S603 -- the shim of this very package
@@ -91,7 +92,7 @@ def conduct() -> Outcome:
                 code="L026",
                 help="`replicante doctor` says what this machine lacks",
             )
-        engine = Engine(compiled)
+        engine = policy.compile()
         results = tuple(
             judge(step, reports.get(step.name), ground, _deciding_rule(step, ground, engine))
             for step in STEPS

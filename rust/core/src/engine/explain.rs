@@ -110,11 +110,11 @@ impl Engine {
         let rules = self.compiled.rules.iter().enumerate();
         rules
             .filter(|(_, rule)| rule.effect.allows() && grants(rule.action, request.action))
-            .map(|(entry, rule)| (entry, self.differences(rule, request)))
+            .map(|(entry, rule)| (entry, self.differences(entry, rule, request)))
             .collect()
     }
 
-    fn differences(&self, rule: &Rule, request: &Request<'_>) -> Vec<Difference> {
+    fn differences(&self, entry: usize, rule: &Rule, request: &Request<'_>) -> Vec<Difference> {
         let mut differences = Vec::new();
         let mut differs = |part, text: String| differences.push(Difference { part, text });
         let pattern = rule.pattern.as_deref().unwrap_or_default();
@@ -137,11 +137,7 @@ impl Engine {
                 }
                 let nothing = Json::Object(Vec::new());
                 let arguments = request.arguments.unwrap_or(&nothing);
-                match rule
-                    .condition
-                    .as_ref()
-                    .map_or(Truth::True, |condition| condition.decide(arguments))
-                {
+                match self.subjects.condition_holds(entry, arguments) {
                     Truth::True => {}
                     Truth::Unknown => {
                         differs("arguments", "whether its condition holds can't be told".into());

@@ -3,27 +3,65 @@
 use super::{Engine, Verdict};
 use crate::glob::Subject;
 use crate::json::Json;
-use crate::policy::{Action, Rule, Truth};
+use crate::policy::{Action, Condition, Effect, Rule, Truth};
 use crate::request::{Decision, Request};
 
-/// The parsed subjects of MCP rules, by action; the entries stand beside them.
+/// One MCP rule with its patterns parsed.
+#[derive(Clone, Debug)]
+struct Tool {
+    action: Action,
+    effect: Effect,
+    subject: Subject,
+    condition: Option<Condition>,
+    entry: u32,
+}
+
+impl Tool {
+    /// An unknown condition does not match if the rule allows, and matches if it restricts.
+    fn applies(&self, arguments: &Json) -> bool {
+        match self
+            .condition
+            .as_ref()
+            .map(|condition| condition.decide(arguments))
+        {
+            None | Some(Truth::True) => true,
+            Some(Truth::Unknown) => !self.effect.allows(),
+            Some(Truth::False) => false,
+        }
+    }
+}
+
+/// The MCP rules of a policy.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Subjects(Vec<(Action, Subject, u32)>);
+pub(super) struct Subjects(Vec<Tool>);
 
 impl Subjects {
     pub(super) fn add(&mut self, rule: &Rule, entry: u32) {
         let pattern = rule.pattern.as_deref().unwrap_or_default();
-        // INVARIANT: the subject parsed when the compiled form was checked.
-        if let Ok(subject) = Subject::parse(rule.action == Action::Resource, pattern) {
-            self.0.push((rule.action, subject, entry));
+        let condition = rule.condition.as_ref().map(Condition::try_from).transpose();
+        // INVARIANT: both parsed when the compiled form was checked.
+        if let (Ok(subject), Ok(condition)) = (
+            Subject::parse(rule.action == Action::Resource, pattern),
+            condition,
+        ) {
+            self.0.push(Tool {
+                action: rule.action,
+                effect: rule.effect,
+                subject,
+                condition,
+                entry,
+            });
         }
     }
 
-    fn matching(&self, action: Action, subject: &str) -> impl Iterator<Item = u32> {
-        let of_action = self.0.iter().filter(move |(of_rule, ..)| *of_rule == action);
-        of_action
-            .filter(move |(_, pattern, _)| pattern.matches(subject))
-            .map(|(.., entry)| *entry)
+    /// Whether the condition of an entry holds.
+    pub(super) fn condition_holds(&self, entry: usize, arguments: &Json) -> Truth {
+        let condition = self
+            .0
+            .iter()
+            .find(|tool| tool.entry as usize == entry)
+            .and_then(|tool| tool.condition.as_ref());
+        condition.map_or(Truth::True, |condition| condition.decide(arguments))
     }
 }
 
@@ -34,26 +72,18 @@ impl Engine {
         }
         let nothing = Json::Object(Vec::new());
         let arguments = request.arguments.unwrap_or(&nothing);
-        let matching: Vec<u32> = self
+        let tools = self
             .subjects
-            .matching(request.action, request.resource)
-            .filter(|entry| condition_matches(&self.compiled.rules[*entry as usize], arguments))
+            .0
+            .iter()
+            .filter(|tool| tool.action == request.action);
+        let matching: Vec<u32> = tools
+            .filter(|tool| tool.subject.matches(request.resource) && tool.applies(arguments))
+            .map(|tool| tool.entry)
             .collect();
         let mut verdict = Verdict::default();
         verdict.name(self, &matching, true);
         verdict.decision()
-    }
-}
-
-/// A rule with an unknown condition does not match if it allows, and matches if it restricts.
-fn condition_matches(rule: &Rule, arguments: &Json) -> bool {
-    let Some(condition) = &rule.condition else {
-        return true;
-    };
-    match condition.decide(arguments) {
-        Truth::True => true,
-        Truth::Unknown => !rule.effect.allows(),
-        Truth::False => false,
     }
 }
 

@@ -48,6 +48,8 @@ impl Engine {
         let mut subjects = Subjects::default();
         let mut listen = Vec::new();
         let mut syscalls: HashMap<String, Vec<u32>> = HashMap::new();
+        // One rule gives an entry for each action, so most patterns come five times.
+        let mut globs: HashMap<&str, Option<Glob>> = HashMap::new();
         for (index, rule) in compiled.rules.iter().enumerate() {
             // INVARIANT: a compiled form of 64 MiB holds far fewer than 2^32 rules.
             let entry = u32::try_from(index).unwrap_or(u32::MAX);
@@ -67,8 +69,10 @@ impl Engine {
                         None => &mut unix,
                     };
                     // INVARIANT: the pattern parsed when the compiled form was checked.
-                    if let Some(Ok(glob)) = rule.pattern.as_deref().map(Glob::parse) {
-                        trie.add(&glob, entry, rule.downward);
+                    let text = rule.pattern.as_deref().unwrap_or_default();
+                    let glob = globs.entry(text).or_insert_with(|| Glob::parse(text).ok());
+                    if let Some(glob) = glob {
+                        trie.add(glob, entry, rule.downward);
                     }
                 }
             }

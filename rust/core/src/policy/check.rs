@@ -1,9 +1,10 @@
 //! The checks that make a compiled form total: indices in range, patterns that parse, keys that belong to their action.
 
-use super::{Action, Compiled, Effect, FORMAT, HostKind, Rule};
+use super::{Action, Compiled, Condition, Effect, FORMAT, HostKind, Rule};
 use crate::error::CoreError;
 use crate::glob::{Glob, Subject};
 use crate::host::HostPattern;
+use std::collections::HashSet;
 
 pub(super) fn check(compiled: &Compiled) -> Result<(), CoreError> {
     if compiled.format != FORMAT {
@@ -40,15 +41,14 @@ pub(super) fn check(compiled: &Compiled) -> Result<(), CoreError> {
         })?;
     }
     for (index, tripwire) in compiled.tripwires.iter().enumerate() {
-        let source = tripwire
-            .get("source")
-            .and_then(serde_json::Value::as_u64)
-            .and_then(|at| usize::try_from(at).ok());
-        let place = || format!("tripwires[{index}].source");
-        in_range(source.unwrap_or(usize::MAX), compiled.sources.len(), place)?;
+        in_range(tripwire.source, compiled.sources.len(), || {
+            format!("tripwires[{index}].source")
+        })?;
     }
+    // One rule gives an entry for each action, so most patterns come five times.
+    let mut parsed = HashSet::new();
     for (index, rule) in compiled.rules.iter().enumerate() {
-        check_rule(compiled, rule)
+        check_rule(compiled, rule, &mut parsed)
             .map_err(|error| CoreError::new(format!("rules[{index}].{}", error.place), error.what))?;
     }
     Ok(())
@@ -62,7 +62,11 @@ fn in_range(index: usize, length: usize, place: impl Fn() -> String) -> Result<(
     }
 }
 
-fn check_rule(compiled: &Compiled, rule: &Rule) -> Result<(), CoreError> {
+fn check_rule<'a>(
+    compiled: &'a Compiled,
+    rule: &'a Rule,
+    parsed: &mut HashSet<&'a str>,
+) -> Result<(), CoreError> {
     in_range(rule.source, compiled.sources.len(), || "source".into())?;
     for bucket in &rule.limits {
         in_range(*bucket, compiled.buckets.len(), || "limits".into())?;
@@ -97,7 +101,10 @@ fn check_rule(compiled: &Compiled, rule: &Rule) -> Result<(), CoreError> {
     let bad = |place: &str, error: crate::error::PatternError| CoreError::new(place, error.message);
     match rule.action {
         action if action.is_file() || action == Action::ConnectUnix => {
-            Glob::parse(pattern("a path rule")?).map_err(|error| bad("pattern", error))?;
+            let text = pattern("a path rule")?;
+            if parsed.insert(text) {
+                Glob::parse(text).map_err(|error| bad("pattern", error))?;
+            }
         }
         Action::Connect | Action::Resolve => match rule.kind {
             None => return Err(CoreError::new("kind", "a host rule needs one")),
@@ -111,6 +118,9 @@ fn check_rule(compiled: &Compiled, rule: &Rule) -> Result<(), CoreError> {
                 .map_err(|error| bad("pattern", error))?;
         }
         _ => {}
+    }
+    if let Some(condition) = &rule.condition {
+        Condition::try_from(condition).map_err(|what| CoreError::new("condition", what))?;
     }
     for path in &rule.url_paths {
         Glob::parse(path).map_err(|error| bad("url_paths", error))?;

@@ -4,7 +4,7 @@ use crate::glob::{Crossing, Glob, TextGlob};
 use crate::host::{Host, HostPattern};
 use crate::json::{Decimal, Json};
 use crate::path::NormalPath;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 
 /// false < unknown < true.
@@ -33,9 +33,8 @@ impl std::ops::Not for Truth {
     }
 }
 
-/// A tree of tests.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(try_from = "ConditionForm")]
+/// A tree of tests, bound and with its patterns parsed.
+#[derive(Clone, Debug, PartialEq)]
 pub enum Condition {
     And(Vec<Condition>),
     Or(Vec<Condition>),
@@ -50,7 +49,7 @@ pub enum Condition {
     },
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Each {
     Some,
@@ -58,8 +57,7 @@ pub enum Each {
 }
 
 /// What is tested of one value.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(try_from = "TestForm")]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Test {
     Path { pattern: Glob, downward: bool },
     Host(HostPattern),
@@ -71,7 +69,7 @@ pub enum Test {
     Exists,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Compare {
     #[serde(rename = "<")]
     Less,
@@ -100,7 +98,7 @@ impl Compare {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum JsonType {
     String,
@@ -117,6 +115,13 @@ pub struct Scalar(pub Json);
 
 impl<'de> Deserialize<'de> for Scalar {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let wrong = |why: &str| serde::de::Error::custom(why);
+        if !deserializer.is_human_readable() {
+            let text = String::deserialize(deserializer)?;
+            return Json::parse(text.as_bytes())
+                .map(Self)
+                .map_err(|error| wrong(&error.to_string()));
+        }
         let value = serde_json::Value::deserialize(deserializer)?;
         let json = match value {
             serde_json::Value::Null => Json::Null,
@@ -124,10 +129,23 @@ impl<'de> Deserialize<'de> for Scalar {
             serde_json::Value::String(text) => Json::String(text),
             serde_json::Value::Number(number) => Decimal::parse(&number.to_string())
                 .map(Json::Number)
-                .ok_or_else(|| serde::de::Error::custom("number out of range"))?,
-            _ => return Err(serde::de::Error::custom("a scalar is expected")),
+                .ok_or_else(|| wrong("number out of range"))?,
+            _ => return Err(wrong("a scalar is expected")),
         };
         Ok(Self(json))
+    }
+}
+
+/// The packed form has scalars as their JSON text, so that numbers stay exact.
+impl Serialize for Scalar {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let text = match &self.0 {
+            Json::Bool(value) => value.to_string(),
+            Json::String(text) => serde_json::Value::from(text.as_str()).to_string(),
+            Json::Number(number) => number.to_string(),
+            Json::Null | Json::Array(_) | Json::Object(_) => "null".to_owned(),
+        };
+        serializer.serialize_str(&text)
     }
 }
 
@@ -319,37 +337,52 @@ fn host_of(text: &str) -> Option<Host> {
 
 // ---- reading ---------------------------------------------------------------------------------------------------
 
-/// The forms are flat: tagged enums would buffer numbers (see `BucketForm`).
-#[derive(Deserialize)]
+/// A condition as it is written, perhaps not bound. Flat: tagged enums would buffer numbers (see `BucketForm`).
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-struct ConditionForm {
+pub struct ConditionForm {
     op: String,
-    of: Option<Vec<Condition>>,
+    of: Option<Vec<ConditionForm>>,
     args: Option<Vec<String>>,
     arg: Option<Vec<String>>,
     each: Option<Each>,
-    test: Option<Test>,
+    test: Option<TestForm>,
 }
 
-impl TryFrom<ConditionForm> for Condition {
+impl ConditionForm {
+    /// Hands each pattern in it to `change`.
+    pub(super) fn each_pattern<E>(
+        &mut self,
+        change: &mut dyn FnMut(&mut String) -> Result<(), E>,
+    ) -> Result<(), E> {
+        for part in self.of.iter_mut().flatten() {
+            part.each_pattern(change)?;
+        }
+        match self.test.as_mut().and_then(|test| test.pattern.as_mut()) {
+            Some(pattern) => change(pattern),
+            None => Ok(()),
+        }
+    }
+}
+
+impl TryFrom<&ConditionForm> for Condition {
     type Error = String;
 
-    fn try_from(form: ConditionForm) -> Result<Self, String> {
+    fn try_from(form: &ConditionForm) -> Result<Self, String> {
         let plain = form.arg.is_none() && form.each.is_none();
-        match (form.op.as_str(), form.of, form.args, form.test) {
-            ("and", Some(of), None, None) if plain && !of.is_empty() => Ok(Self::And(of)),
-            ("or", Some(of), None, None) if plain && !of.is_empty() => Ok(Self::Or(of)),
-            ("not", Some(of), None, None) if plain && of.len() == 1 => of
-                .into_iter()
-                .next()
-                .map(|inner| Self::Not(Box::new(inner)))
-                .ok_or_else(|| "an empty `not`".into()),
-            ("only", None, Some(args), None) if plain => Ok(Self::Only(args)),
+        let parts = |of: &[ConditionForm]| of.iter().map(Self::try_from).collect::<Result<Vec<_>, _>>();
+        match (form.op.as_str(), &form.of, &form.args, &form.test) {
+            ("and", Some(of), None, None) if plain && !of.is_empty() => parts(of).map(Self::And),
+            ("or", Some(of), None, None) if plain && !of.is_empty() => parts(of).map(Self::Or),
+            ("not", Some(of), None, None) if plain && of.len() == 1 => {
+                Self::try_from(&of[0]).map(|inner| Self::Not(Box::new(inner)))
+            }
+            ("only", None, Some(args), None) if plain => Ok(Self::Only(args.clone())),
             ("test", None, None, Some(_)) if plain => Err("all leaves need `some` or `every`".into()),
             ("test", None, None, Some(test)) => Ok(Self::Test {
-                arg: form.arg,
+                arg: form.arg.clone(),
                 each: form.each,
-                test,
+                test: Test::try_from(test)?,
             }),
             (op, ..) => Err(format!(
                 "`{op}` is no operator of a condition, or has not its keys"
@@ -358,7 +391,7 @@ impl TryFrom<ConditionForm> for Condition {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct TestForm {
     kind: String,
@@ -373,39 +406,43 @@ struct TestForm {
     json_type: Option<JsonType>,
 }
 
-/// A `null` that is there is a value, no absent one.
+/// A `null` that is there in JSON is a value, no absent one.
 fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Scalar>, D::Error> {
-    Scalar::deserialize(deserializer).map(Some)
+    if deserializer.is_human_readable() {
+        Scalar::deserialize(deserializer).map(Some)
+    } else {
+        Option::deserialize(deserializer)
+    }
 }
 
-impl TryFrom<TestForm> for Test {
+impl TryFrom<&TestForm> for Test {
     type Error = String;
 
-    fn try_from(form: TestForm) -> Result<Self, String> {
-        let words = (form.kind.as_str(), form.pattern, form.cmp);
+    fn try_from(form: &TestForm) -> Result<Self, String> {
+        let words = (form.kind.as_str(), form.pattern.as_deref(), form.cmp);
         match (
             words,
             form.downward,
-            form.value,
-            form.values,
+            &form.value,
+            &form.values,
             form.count,
             form.json_type,
         ) {
-            (("path", Some(pattern), None), Some(downward), None, None, None, None) => Glob::parse(&pattern)
+            (("path", Some(pattern), None), Some(downward), None, None, None, None) => Glob::parse(pattern)
                 .map(|pattern| Self::Path { pattern, downward })
                 .map_err(|error| error.to_string()),
-            (("host", Some(pattern), None), None, None, None, None, None) => HostPattern::parse(&pattern)
+            (("host", Some(pattern), None), None, None, None, None, None) => HostPattern::parse(pattern)
                 .map(Self::Host)
                 .map_err(|error| error.to_string()),
             (("text", Some(pattern), None), None, None, None, None, None) => {
-                TextGlob::parse(&pattern, Crossing::Everything)
+                TextGlob::parse(pattern, Crossing::Everything)
                     .map(Self::Text)
                     .map_err(|error| error.to_string())
             }
             (("compare", None, Some(cmp)), None, Some(value), None, None, None) => {
-                Ok(Self::Compare(cmp, value))
+                Ok(Self::Compare(cmp, value.clone()))
             }
-            (("in", None, None), None, None, Some(values), None, None) => Ok(Self::In(values)),
+            (("in", None, None), None, None, Some(values), None, None) => Ok(Self::In(values.clone())),
             (("length", None, Some(cmp)), None, None, None, Some(count), None) => {
                 Ok(Self::Length(cmp, count))
             }
@@ -421,7 +458,8 @@ mod tests {
     use super::*;
 
     fn decide(test: &str, value: &str) -> Truth {
-        let test: Test = serde_json::from_str(test).unwrap();
+        let form: TestForm = serde_json::from_str(test).unwrap();
+        let test = Test::try_from(&form).unwrap();
         test.decide(&Json::parse(value.as_bytes()).unwrap())
     }
 
@@ -492,7 +530,8 @@ mod tests {
                 Truth::True,
             ),
         ] {
-            let condition: Condition = serde_json::from_str(&text).unwrap();
+            let form: ConditionForm = serde_json::from_str(&text).unwrap();
+            let condition = Condition::try_from(&form).unwrap();
             assert_eq!(condition.decide(&nothing), want, "{text}");
         }
     }

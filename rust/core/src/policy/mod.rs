@@ -1,26 +1,30 @@
-//! The compiled form: read, checked whole, and frozen (`docs/reference/compiled-form.md`).
+//! The compiled form (`docs/reference/compiled-form.md`): read as a `Form`, bound to the values of a run, checked whole.
 //!
-//! What `Compiled::parse` accepts is total: no index, pattern or number in it can fail during a decision.
+//! What `Form::bind` gives is total: no index, pattern or number in it can fail during a decision.
 
+mod bind;
 mod check;
 mod condition;
+mod form;
 
-pub use condition::{Compare, Condition, Each, JsonType, Scalar, Test, Truth};
+pub use bind::{BindError, Values, contains_home, value_problem};
+pub use condition::{Compare, Condition, ConditionForm, Each, JsonType, Scalar, Test, Truth};
+pub use form::{Form, identity};
 
-use crate::error::CoreError;
-use crate::json::Json;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The version that this engine reads.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
-/// A policy, ready to decide.
-#[derive(Clone, Debug, Deserialize)]
+/// A policy bound to the values of one run, ready to decide.
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Compiled {
     pub format: u32,
     pub name: String,
+    /// D2: of what is written and of the values that it is bound to, 64 hex digits.
+    #[serde(skip)]
     pub identity: String,
     pub trust_digest: String,
     /// The ancestry, ancestors first.
@@ -36,16 +40,20 @@ pub struct Compiled {
     pub accept: Vec<String>,
     pub environment: Environment,
     pub capabilities: Vec<String>,
-    pub alerts: Vec<serde_json::Value>,
-    pub tripwires: Vec<serde_json::Value>,
-    pub pins: Vec<serde_json::Value>,
+    pub alerts: Vec<Alert>,
+    pub tripwires: Vec<Tripwire>,
+    pub pins: Vec<Pin>,
+    /// The variables that the ancestry mentions, sorted.
+    pub variables: Vec<String>,
+    /// Their values.
+    #[serde(skip)]
     pub bindings: BTreeMap<String, String>,
     pub host_sets: BTreeMap<String, Vec<String>>,
     pub public_suffix_date: String,
 }
 
 /// One policy of the ancestry.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct PolicyInfo {
     pub name: String,
@@ -56,7 +64,7 @@ pub struct PolicyInfo {
 }
 
 /// A rule as written: its id and place.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
     pub id: String,
@@ -69,8 +77,8 @@ pub struct Source {
 }
 
 /// A limit that one or more entries share (S9, F8, N14, M4).
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "BucketForm")]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "BucketForm", into = "BucketForm")]
 pub enum Bucket {
     Rate { count: u64, unit_ns: u64, burst: u64 },
     Connections { count: u64 },
@@ -83,7 +91,7 @@ pub enum Bucket {
 }
 
 /// A bucket as it is written. No tagged enum: serde buffers those, and a buffered number of arbitrary precision is a map.
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct BucketForm {
     kind: String,
@@ -91,6 +99,54 @@ struct BucketForm {
     unit_ns: Option<u64>,
     burst: Option<u64>,
     bytes: Option<u64>,
+}
+
+impl From<Bucket> for BucketForm {
+    fn from(bucket: Bucket) -> Self {
+        let form = |kind: &str| Self {
+            kind: kind.to_owned(),
+            count: None,
+            unit_ns: None,
+            burst: None,
+            bytes: None,
+        };
+        let rate = |kind: &str, count, unit_ns, burst| Self {
+            count: Some(count),
+            unit_ns: Some(unit_ns),
+            burst: Some(burst),
+            ..form(kind)
+        };
+        let sized = |kind: &str, bytes| Self {
+            bytes: Some(bytes),
+            ..form(kind)
+        };
+        let counted = |kind: &str, count| Self {
+            count: Some(count),
+            ..form(kind)
+        };
+        match bucket {
+            Bucket::Rate {
+                count,
+                unit_ns,
+                burst,
+            } => rate("rate", count, unit_ns, burst),
+            Bucket::Upload {
+                count,
+                unit_ns,
+                burst,
+            } => rate("upload", count, unit_ns, burst),
+            Bucket::Download {
+                count,
+                unit_ns,
+                burst,
+            } => rate("download", count, unit_ns, burst),
+            Bucket::Connections { count } => counted("connections", count),
+            Bucket::MaxFiles { count } => counted("max-files", count),
+            Bucket::MaxFile { bytes } => sized("max-file", bytes),
+            Bucket::MaxTotal { bytes } => sized("max-total", bytes),
+            Bucket::MaxMessage { bytes } => sized("max-message", bytes),
+        }
+    }
 }
 
 impl TryFrom<BucketForm> for Bucket {
@@ -132,7 +188,7 @@ impl TryFrom<BucketForm> for Bucket {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
     Allow,
@@ -150,7 +206,7 @@ impl Effect {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
     Read,
@@ -231,7 +287,7 @@ impl Action {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum HostKind {
     Any,
@@ -239,7 +295,7 @@ pub enum HostKind {
     Net,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
     Tcp,
@@ -248,7 +304,7 @@ pub enum Protocol {
 }
 
 /// Address classes that a rule may open with `to` (N7).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OpenClass {
     Private,
@@ -257,7 +313,7 @@ pub enum OpenClass {
 
 /// One effect on one action and one pattern. Flat, as the form is: which keys an action has is checked at reading.
 #[allow(clippy::struct_excessive_bools)]
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     pub source: usize,
@@ -290,7 +346,7 @@ pub struct Rule {
     #[serde(default)]
     pub publish: bool,
     #[serde(default)]
-    pub condition: Option<Condition>,
+    pub condition: Option<ConditionForm>,
     #[serde(default)]
     pub expose: Vec<String>,
     #[serde(default)]
@@ -304,7 +360,7 @@ pub struct Rule {
 }
 
 /// Limits of whole blocks, as indices of buckets.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Blocks {
     pub filesystem: Vec<usize>,
@@ -313,7 +369,7 @@ pub struct Blocks {
 }
 
 /// Effective amounts (L1): bytes, nanoseconds, thousandths of a core.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Resources {
     pub memory: u64,
@@ -332,14 +388,14 @@ pub struct Resources {
     pub io_write: Option<ByteRate>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ByteRate {
     pub count: u64,
     pub unit_ns: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Home {
     Real,
@@ -347,7 +403,7 @@ pub enum Home {
     Fresh,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Workspace {
     Direct,
@@ -355,7 +411,7 @@ pub enum Workspace {
 }
 
 /// C3 and C4, after `drop`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Environment {
     pub keep: Vec<String>,
@@ -363,7 +419,7 @@ pub struct Environment {
     pub secrets: Vec<Secret>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Secret {
     pub name: String,
@@ -374,14 +430,14 @@ pub struct Secret {
     pub hosts: Option<Vec<String>>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct SecretFrom {
     pub kind: SecretKind,
     pub value: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SecretKind {
     Keyring,
@@ -389,25 +445,49 @@ pub enum SecretKind {
     Env,
 }
 
-impl Compiled {
-    /// Reads a compiled form and checks everything in it.
-    ///
-    /// # Errors
-    /// The first thing that is wrong, with its place.
-    pub fn parse(bytes: &[u8]) -> Result<Self, CoreError> {
-        // The strict reader refuses what serde lets pass: duplicate keys, unpaired surrogates, depth, huge numbers.
-        Json::check(bytes)
-            .map_err(|error| CoreError::new(format!("byte {}", error.offset), error.what.to_string()))?;
-        let compiled: Self = serde_json::from_slice(bytes).map_err(|error| {
-            CoreError::new(
-                format!("line {} column {}", error.line(), error.column()),
-                error.to_string(),
-            )
-        })?;
-        check::check(&compiled)?;
-        Ok(compiled)
-    }
+/// An alert (A1, A2); what carries it out comes later.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Alert {
+    pub name: String,
+    /// Name of its policy.
+    pub policy: String,
+    pub severity: String,
+    pub measure: Measure,
+    pub clear_after_ns: u64,
+    pub reactions: Vec<String>,
+}
 
+/// What an alert counts: events, bytes or a share of a limit.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Measure {
+    pub kind: String,
+    pub event: String,
+    pub pattern: Option<String>,
+    pub threshold: Option<u64>,
+    pub window_ns: Option<u64>,
+}
+
+/// A tripwire (A3); its matching is in the rules of the same source.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tripwire {
+    pub name: String,
+    pub source: usize,
+    pub reactions: Vec<String>,
+}
+
+/// A pinned tool definition (M5); `digest: None` is `on-first-use`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pin {
+    pub subject: String,
+    pub policy: String,
+    pub digest: Option<String>,
+}
+
+impl Compiled {
     /// The policy (index) of a rule.
     pub fn policy_of(&self, rule: &Rule) -> usize {
         self.sources[rule.source].policy
@@ -416,97 +496,5 @@ impl Compiled {
     /// Whether `ancestor` is an ancestor of `policy`, both indices.
     pub fn is_ancestor(&self, ancestor: usize, policy: usize) -> bool {
         self.policies[policy].ancestors.contains(&ancestor)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const WHOLE: &str = r#"{"format":1,"name":"p","identity":"","trust_digest":"",
-        "policies":[{"name":"p","shipped":false,"ancestors":[]}],
-        "sources":[{"id":"p/a","policy":0,"file":"p.policy","line":1,"column":2,"because":null,"text":""}],
-        "buckets":[{"kind":"rate","count":60,"unit_ns":60000000000,"burst":6},{"kind":"max-file","bytes":67108864}],
-        "rules":[{"source":0,"effect":"allow","action":"read","pattern":"/w/**","limits":[1]},
-                 {"source":0,"effect":"allow","action":"call","pattern":"f:w","limits":[0],"condition":{"op":"and","of":[
-                    {"op":"test","arg":["n"],"each":null,"test":{"kind":"compare","cmp":"<=","value":1.50}},
-                    {"op":"test","arg":["s"],"each":null,"test":{"kind":"length","cmp":"<","count":20}},
-                    {"op":"test","arg":["x"],"each":null,"test":{"kind":"compare","cmp":"!=","value":null}}]}}],
-        "blocks":{"filesystem":[1],"network":[],"mcp":[]},
-        "resources":{"memory":1,"swap":0,"disk":1,"tmp":1,"output":1,"cpu":2000,"processes":1,"threads":8,"open-files":1,
-            "cpu-time":1,"wall-time":1,"idle-time":1,"io-read":null,"io-write":{"count":1,"unit_ns":1}},
-        "stated":[],"home":"real","workspace":"direct","accept":[],"environment":{"keep":[],"set":{},"secrets":[]},
-        "capabilities":[],"alerts":[],"tripwires":[],"pins":[],"bindings":{},"host_sets":{},"public_suffix_date":""}"#;
-
-    #[test]
-    fn a_whole_form_is_read_with_its_numbers() {
-        let compiled = Compiled::parse(WHOLE.as_bytes()).unwrap();
-        assert_eq!(compiled.buckets[1], Bucket::MaxFile { bytes: 67_108_864 });
-        assert_eq!(
-            compiled.resources.io_write,
-            Some(ByteRate { count: 1, unit_ns: 1 })
-        );
-    }
-
-    #[test]
-    fn what_is_refused() {
-        let cases = [
-            (r#""format":1"#, r#""format":2"#),
-            (r#""format":1"#, r#""format":1,"format":1"#),
-            (r#""stated":[]"#, r#""stated":[],"new":1"#),
-            (r#""stated":[],"#, ""),
-            (r#""ancestors":[]"#, r#""ancestors":[0]"#),
-            (r#""policy":0"#, r#""policy":1"#),
-            (
-                r#"{"source":0,"effect":"allow","action":"read""#,
-                r#"{"source":1,"effect":"allow","action":"read""#,
-            ),
-            (r#""limits":[1]"#, r#""limits":[2]"#),
-            (r#""filesystem":[1]"#, r#""filesystem":[2]"#),
-            (r#""/w/**""#, r#""/w/**x""#),
-            (r#""pattern":"/w/**""#, r#""pattern":"/w/**","ports":[[1,2]]"#),
-            (r#""pattern":"/w/**""#, r#""pattern":"/w/**","kill":true"#),
-            (r#""f:w""#, r#""f:**""#),
-            (
-                r#""effect":"allow","action":"read""#,
-                r#""effect":"hold","action":"read""#,
-            ),
-            (
-                r#""kind":"max-file","bytes":67108864"#,
-                r#""kind":"max-file","bytes":0"#,
-            ),
-            (
-                r#""kind":"max-file","bytes":67108864"#,
-                r#""kind":"max-file","count":1"#,
-            ),
-            (
-                r#""kind":"length","cmp":"<","count":20"#,
-                r#""kind":"length","cmp":"<""#,
-            ),
-            (
-                r#""tripwires":[]"#,
-                r#""tripwires":[{"name":"t","source":1,"reactions":[]}]"#,
-            ),
-        ];
-        for (whole, broken) in cases {
-            assert!(WHOLE.contains(whole), "{whole}");
-            let text = WHOLE.replacen(whole, broken, 1);
-            assert!(Compiled::parse(text.as_bytes()).is_err(), "{broken}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_are_read_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
-            prop_assert!(Compiled::parse(&bytes).is_err());
-        }
-
-        #[test]
-        fn a_changed_byte_never_panics(at in 0..WHOLE.len(), byte in any::<u8>()) {
-            let mut bytes = WHOLE.as_bytes().to_vec();
-            bytes[at] = byte;
-            let _whole_or_not = Compiled::parse(&bytes);
-        }
     }
 }

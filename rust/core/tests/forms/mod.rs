@@ -1,7 +1,7 @@
 //! Small compiled forms for tests.
 
 use replicante_core::engine::Engine;
-use replicante_core::policy::Compiled;
+use replicante_core::policy::Form;
 
 /// An engine of three policies; `top` (2) extends `left` (0) and `right` (1), which don't know each other. Each entry is
 /// its policy and its JSON without `source`.
@@ -18,7 +18,7 @@ pub fn engine<T: AsRef<str>>(entries: &[(usize, T)]) -> Engine {
         .collect();
     let rules = rules.join(",");
     let text = format!(
-        r#"{{"format":1,"name":"top","identity":"","trust_digest":"","policies":[
+        r#"{{"format":2,"name":"top","trust_digest":"","policies":[
         {{"name":"left","shipped":false,"ancestors":[]}},{{"name":"right","shipped":false,"ancestors":[]}},
         {{"name":"top","shipped":false,"ancestors":[0,1]}}],
         "sources":[{sources}],"buckets":[],"rules":[{rules}],"blocks":{{"filesystem":[],"network":[],"mcp":[]}},
@@ -26,7 +26,14 @@ pub fn engine<T: AsRef<str>>(entries: &[(usize, T)]) -> Engine {
         "open-files":1,"cpu-time":1,"wall-time":1,"idle-time":1,"io-read":null,"io-write":null}},
         "stated":[],"home":"real","workspace":"direct","accept":[],
         "environment":{{"keep":[],"set":{{}},"secrets":[]}},"capabilities":[],"alerts":[],"tripwires":[],"pins":[],
-        "bindings":{{"workspace":"/home/ada/shop","home":"/home/ada"}},"host_sets":{{}},"public_suffix_date":""}}"#
+        "variables":["home","workspace"],"host_sets":{{}},"public_suffix_date":""}}"#
     );
-    Engine::new(Compiled::parse(text.as_bytes()).unwrap())
+    let values = [("workspace", "/home/ada/shop"), ("home", "/home/ada")]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    Engine::new(
+        Form::parse(text.as_bytes())
+            .unwrap()
+            .bind(&values.into())
+            .unwrap(),
+    )
 }

@@ -6,6 +6,7 @@
 use super::scan::{Found, Host, Scan, Step};
 use super::{BENEATH, HOST_SOCKET, Item, Node, Rights, View, is_at_or_below, join, made, parent};
 use crate::masks::Kind;
+use replicante_core::glob::SegmentGlob;
 use rustix::fs::FileType;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,8 +16,6 @@ pub struct Questions<'a> {
     pub rights: &'a dyn Fn(&str) -> Rights,
     /// The deciding rule (index of its source) of a refused read, or of another refused action; and whether it hides.
     pub refusal: &'a dyn Fn(&str) -> Option<(usize, bool)>,
-    /// Whether a segment with wildcards (first) matches a name.
-    pub segment: &'a dyn Fn(&str, &str) -> bool,
     /// Whether connecting to the host's socket of this name is allowed.
     pub connect: &'a dyn Fn(&str) -> bool,
 }
@@ -62,8 +61,8 @@ pub struct Pattern {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Segment {
     Literal(String),
-    /// Has wildcards within; the core's glob matches it.
-    Wild(String),
+    /// Has wildcards within.
+    Wild(SegmentGlob),
     AnyDepth,
 }
 
@@ -136,7 +135,7 @@ impl Planner<'_, '_> {
                 Segment::Wild(glob) => paths
                     .iter()
                     .flat_map(|path| {
-                        let matching = |name: &&String| (self.inputs.questions.segment)(glob, name);
+                        let matching = |name: &&String| glob.matches(name.as_bytes());
                         let names = self.host.names(path);
                         names
                             .iter()

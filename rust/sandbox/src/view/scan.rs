@@ -1,11 +1,10 @@
 //! Looking through trees of the host for names that a restriction covers, within a budget.
 
-use super::join;
+use super::{join, parent};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, openat, statat};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::CStr;
-use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -43,7 +42,15 @@ impl Host {
         if let Some(kind) = self.kinds.borrow().get(path) {
             return *kind;
         }
-        let kind = kind_of(path);
+        // Many rules name things below a directory that is not there.
+        let absent = matches!(
+            self.kinds.borrow().get(parent(path)),
+            Some(None | Some(FileType::RegularFile))
+        );
+        let kind = if absent { None } else { kind_of(path) };
+        if kind.is_none() && !absent && path != "/" {
+            self.kind_of(parent(path));
+        }
         self.kinds.borrow_mut().insert(path.to_owned(), kind);
         kind
     }
@@ -123,8 +130,8 @@ fn open(path: &str) -> Option<OwnedFd> {
 
 /// Gives each entry but `.` and `..` to `visit` until it says `false`; whether it never did. An error ends the entries.
 fn entries(directory: &OwnedFd, visit: &mut dyn FnMut(&CStr, FileType) -> bool) -> bool {
-    let mut buffer = [MaybeUninit::uninit(); ENTRIES];
-    let mut raw = RawDir::new(directory, &mut buffer);
+    let mut buffer = Vec::with_capacity(ENTRIES);
+    let mut raw = RawDir::new(directory, buffer.spare_capacity_mut());
     while let Some(Ok(entry)) = raw.next() {
         let name = entry.file_name();
         if name != c"." && name != c".." && !visit(name, entry.file_type()) {
