@@ -78,7 +78,8 @@ def trial(policy: Policy, bindings: Mapping[str, str]) -> tuple[Guarantee, ...] 
     require_supported_system()
     bound = {**bindings, **policy.bindings.variables}
     directory = open_state()
-    launch = prepare([_NO_PROGRAM], pack_policy(policy.compiled_form), bound, directory, Options(directory="/"))
+    packed = pack_policy(policy.compiled_form)
+    launch = prepare([_NO_PROGRAM], packed, bound, directory, Options(directory="/"))
     try:
         said = _start(description_fd(launch, inheritable=False))
         refusal = _REFUSAL.search(said)

@@ -51,10 +51,10 @@ struct Case {
 
 fuzz_target!(|case: Case| {
     let rules = &case.rules[..case.rules.len().min(12)];
-    let text = form(rules);
-    let bound = Form::parse(text.as_bytes()).map(|form| form.bind(&Values::new()));
+    let written = form(rules);
+    let bound = Form::parse(written.as_bytes()).map(|form| form.bind(&Values::new()));
     let Ok(Ok(compiled)) = bound else {
-        panic!("not a compiled form: {text}");
+        panic!("not a compiled form: {written}");
     };
     let engine = Engine::new(compiled);
     let path = text(&case.path, literal);
