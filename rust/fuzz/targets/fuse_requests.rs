@@ -1,11 +1,12 @@
-//! FUSE requests to the masks: one whole reply or none, and nothing that is attempted on a mask succeeds.
+//! FUSE requests of an agent: one whole reply or none, and nothing that is attempted succeeds.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use replicante_sandbox::masks::{Kind, Mask, Operation, Table, answer};
+use replicante_sandbox::fuse::{Asker, Kind, Node, Operation, Stub, Table, What, answer};
 
 const HEADER: usize = 40;
-const FIRST_MASK: u64 = 2;
+const FIRST_NODE: u64 = 2;
+const LOOKUP: u32 = 1;
 // Of the requests that name an object, those that may succeed on a mask: FUSE_GETATTR alone.
 const GETATTR: u32 = 3;
 // FUSE_INIT, FUSE_DESTROY, FUSE_STATFS: of the whole file system.
@@ -15,7 +16,7 @@ const SILENT: [u32; 3] = [2, 36, 42];
 
 fuzz_target!(|bytes: &[u8]| {
     let table = table();
-    let answer = answer(&table, bytes);
+    let answer = answer(&table, bytes, Asker::Agent);
     if bytes.len() < HEADER {
         assert_eq!(answer.reply, None);
         assert_eq!(answer.attempt, None);
@@ -48,17 +49,22 @@ fuzz_target!(|bytes: &[u8]| {
     assert!(errno == 0 || reply.len() == 16, "an error with a body");
 
     let index = node
-        .checked_sub(FIRST_MASK)
+        .checked_sub(FIRST_NODE)
         .and_then(|index| usize::try_from(index).ok());
-    let mask = index.and_then(|index| Some((index, table.masks.get(index)?)));
-    let Some((index, mask)) = mask.filter(|_| !WHOLE.contains(&opcode)) else {
-        assert_eq!(answer.attempt, None, "an attempt on no mask");
+    let node = index.and_then(|index| Some((index, table.nodes.get(index)?)));
+    let Some((index, node)) = node.filter(|_| !WHOLE.contains(&opcode)) else {
+        assert_eq!(answer.attempt, None, "an attempt on no node");
         return;
     };
-    let shown = opcode == GETATTR && mask.kind != Kind::Vanished;
-    assert_eq!(errno == 0, shown, "opcode {opcode} on {mask:?}");
+    // An absent name is told by node 0 in a reply that says yes.
+    let absent = opcode == LOOKUP && reply.get(16..24) == Some(&[0; 8]);
+    if let What::Mask { kind, .. } = node.what {
+        let shown = opcode == GETATTR && kind != Kind::Vanished;
+        assert_eq!(errno == 0, shown, "opcode {opcode} on {node:?}");
+    }
     if let Some(attempt) = answer.attempt {
-        assert_eq!((attempt.mask, attempt.tid), (index, tid));
+        assert!(errno != 0 || absent || opcode == GETATTR);
+        assert_eq!((attempt.node, attempt.tid), (index, tid));
         assert!(attempt.errno != 0);
         assert_eq!(attempt.below.is_some(), attempt.operation == Operation::Lookup);
         assert!(
@@ -66,18 +72,33 @@ fuzz_target!(|bytes: &[u8]| {
                 .below
                 .is_none_or(|name| !name.contains(&0) && name.len() <= bytes.len())
         );
+    } else {
+        assert!(!absent, "an absent name that nobody is told of");
     }
 });
 
 fn table() -> Table {
-    let mask = |(source, kind)| Mask {
-        kind,
-        path: format!("/w/{source}"),
-        source,
+    let stub = |listed| Stub {
+        listed,
+        entries: [("link".to_owned(), 6), ("place".to_owned(), 7)].into(),
     };
     let kinds = [Kind::File, Kind::Directory, Kind::Closed, Kind::Vanished];
+    let masks = kinds.into_iter().map(|kind| What::Mask { kind, source: 3 });
+    let others = [
+        What::Stub(stub(false)),
+        What::Stub(stub(true)),
+        What::Link {
+            target: "/run".into(),
+        },
+        What::Place,
+    ];
+    let node = |(index, what)| Node {
+        path: format!("/w/{index}"),
+        what,
+    };
     Table {
-        masks: kinds.into_iter().enumerate().map(mask).collect(),
+        nodes: masks.chain(others).enumerate().map(node).collect(),
+        taken: vec![0, 1, 2, 3, 4, 5],
         uid: 1000,
         gid: 1000,
     }

@@ -60,7 +60,7 @@ fn set_up(spec: &Spec, channel: &OwnedFd, opened: Opened) -> Result<Agent, StepE
         uid: spec.user.uid,
         gid: spec.user.gid,
     });
-    let built = view::build(&spec.view, trees, fuse)?;
+    let built = view::build(&spec.view, &spec.layout, trees, fuse)?;
     bounds.close()?;
     let pair = if spec.terminal {
         Some(terminal::open_pair()?)

@@ -1,7 +1,8 @@
 //! Landlock: the second line under the mounts (`kernel.md` §4). Source: landlock(7); ABI 7 is Linux 6.15.
 
 use crate::error::StepError;
-use crate::view::{Node, Rights, View};
+use crate::fuse::Kind;
+use crate::view::{Layout, Node, Part, Rights, View};
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, NetPort, PathBeneath, PathFd,
     Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus, Scope,
@@ -15,6 +16,10 @@ const NEWEST: ABI = ABI::V7;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Plan {
     pub paths: Vec<(String, Rights)>,
+    /// Directories whose listing and files whose use the FUSE server refuses: Landlock comes first and refuses without a
+    /// trace, so it must let these through.
+    pub partial: Vec<String>,
+    pub refused: Vec<String>,
     /// Devices and terminals also need their ioctls.
     pub devices: Vec<String>,
     /// `None`: binding isn't restricted here (the namespace's `ip_unprivileged_port_start` does it).
@@ -32,11 +37,18 @@ pub enum Enforced {
 }
 
 /// The plan that follows from a view.
-pub fn plan(view: &View, listen: Option<Vec<u16>>) -> Plan {
+pub fn plan(view: &View, served: Option<&Layout>, listen: Option<Vec<u16>>) -> Plan {
     let mut plan = Plan {
         listen,
         ..Plan::default()
     };
+    if let Some(layout) = served {
+        plan.partial.clone_from(&layout.partial);
+        let entries = view.items.iter().zip(&layout.parts).filter(|(item, part)| {
+            **part == Part::Answered && matches!(item.node, Node::Mask { kind: Kind::File, .. })
+        });
+        plan.refused.extend(entries.map(|(item, _)| item.path.clone()));
+    }
     if view.root.has(Rights::READ) {
         plan.paths.push(("/".into(), Rights::READ));
     }
@@ -89,6 +101,14 @@ pub fn restrict(plan: &Plan) -> Result<Enforced, StepError> {
     let mut created = ruleset.create().map_err(|error| failed(&error))?;
     for (path, rights) in &plan.paths {
         created = allow(created, path, access(*rights)).map_err(|error| failed(&error))?;
+    }
+    for path in &plan.partial {
+        // What is shown below may be read anyway.
+        created = allow(created, path, AccessFs::ReadDir.into()).map_err(|error| failed(&error))?;
+    }
+    for path in &plan.refused {
+        let attempts = AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::Execute | AccessFs::Truncate;
+        created = allow(created, path, attempts).map_err(|error| failed(&error))?;
     }
     for path in &plan.devices {
         created = allow(created, path, AccessFs::IoctlDev.into()).map_err(|error| failed(&error))?;

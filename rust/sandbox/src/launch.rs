@@ -7,10 +7,9 @@ use crate::error::{During, StepError};
 use crate::init;
 use crate::landlock;
 use crate::limits::Limits;
-use crate::masks::Table;
 use crate::namespaces;
 use crate::sys::{self, Cloned};
-use crate::view::{Trees, View, open_trees};
+use crate::view::{Layout, Trees, View, open_trees};
 use replicante_core::seccomp::Instruction;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, WaitOptions, waitpid};
@@ -25,8 +24,8 @@ pub struct Spec {
     pub env: Vec<String>,
     pub cwd: String,
     pub view: View,
-    pub masks: Table,
-    /// Whether masks are served by FUSE; else they are plain objects of mode 000, and attempts are not seen.
+    pub layout: Layout,
+    /// Whether `layout` is served by FUSE; else masks they are plain objects of mode 000, and attempts are not seen.
     pub fuse: bool,
     pub landlock: landlock::Plan,
     /// Whether the policy accepts the mounts alone where there is no Landlock.

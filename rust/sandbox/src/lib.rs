@@ -6,11 +6,11 @@
 
 pub mod capabilities;
 pub mod error;
+pub mod fuse;
 pub mod init;
 pub mod landlock;
 pub mod launch;
 pub mod limits;
-pub mod masks;
 pub mod namespaces;
 pub mod probe;
 pub mod sys;

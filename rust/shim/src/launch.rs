@@ -9,7 +9,7 @@ use crate::journal::Journal;
 use crate::ledger::{self, Guarantee, State};
 use crate::output::outputs;
 use crate::policy::Policy;
-use crate::prepare::{table, user, view};
+use crate::prepare::{served, user, view};
 use crate::record::Recorder;
 use crate::report;
 use crate::supervise::{self, Relay, SIGNALS, Watch};
@@ -17,7 +17,7 @@ use replicante_core::seccomp::{self, Arch, Verdict};
 use replicante_sandbox::error::StepError;
 use replicante_sandbox::launch::{Facts, Message, Sandbox, Spec, User, start};
 use replicante_sandbox::limits::Limits;
-use replicante_sandbox::view::{Node, View};
+use replicante_sandbox::view::{Layout, Node, View, Visibility};
 use replicante_sandbox::{capabilities, landlock, sys, terminal};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::thread::CapabilitySet;
@@ -25,6 +25,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::os::fd::{OwnedFd, RawFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Runs the description on descriptor `launch_fd` to its end and gives the exit code of `policy-language.md` §14.
 ///
@@ -78,6 +79,7 @@ fn to_its_end(description: Description) -> Result<u8, ShimError> {
         let _ = terminal::resemble(std::os::fd::AsFd::as_fd(master), Some(&raw));
         Some(raw)
     });
+    ready.in_force.store(true, Ordering::Release);
     sandbox.go()?;
     let keeper = Arc::clone(&recorder);
     thread("journal", move || keeper.keep_on_disk())?;
@@ -118,12 +120,15 @@ struct Run {
     verdicts: BTreeMap<u32, Verdict>,
     user: User,
     view: View,
+    layout: Layout,
     fuse: bool,
     guarantees: Vec<Guarantee>,
 }
 
 struct Ready {
     terminal: Option<OwnedFd>,
+    /// Tells the server of refused names that from now on it is the agent who asks.
+    in_force: Arc<AtomicBool>,
 }
 
 impl Run {
@@ -135,20 +140,22 @@ impl Run {
         let compiled = policy.compiled();
         let mut guarantees = ledger::pending(compiled)?;
         let user = user(&description)?;
-        let view = view(&description, &policy, user).map_err(|what| ShimError::Refused {
-            what,
-            help: "change the rule, or wait for the file broker".into(),
-        })?;
-        guarantees.push(ledger::late_names(compiled, &view, description.no_weaker)?);
-        let masked = view
-            .items
-            .iter()
-            .any(|item| matches!(item.node, Node::Mask { .. }));
         let usable = rustix::fs::access(
             "/dev/fuse",
             rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK,
         )
         .is_ok();
+        let visibility = if usable {
+            Visibility::Usual
+        } else {
+            Visibility::Nowhere
+        };
+        let view = view(&description, &policy, user, visibility).map_err(|what| ShimError::Refused {
+            what,
+            help: "change the rule, or wait for the file broker".into(),
+        })?;
+        guarantees.push(ledger::late_names(compiled, &view, description.no_weaker)?);
+        let layout = served(&view, &policy, user);
         if !usable {
             let by = "denied reads are enforced but not visible";
             guarantees.push(ledger::weaker(
@@ -182,7 +189,8 @@ impl Run {
             }
         }
         Ok(Self {
-            fuse: usable && masked,
+            fuse: usable && !layout.table.nodes.is_empty(),
+            layout,
             description,
             verdicts: policy.verdicts(arch),
             policy,
@@ -223,8 +231,12 @@ impl Run {
             argv: self.description.argv.clone(),
             env: environment(&compiled.environment, &caller, &visible),
             cwd: self.description.cwd.clone(),
-            masks: table(&self.view, self.user),
-            landlock: landlock::plan(&self.view, self.policy.listen_ports()?),
+            landlock: landlock::plan(
+                &self.view,
+                self.fuse.then_some(&self.layout),
+                self.policy.listen_ports()?,
+            ),
+            layout: std::mem::take(&mut self.layout),
             accept_no_landlock: !self.description.no_weaker
                 && compiled.accept.iter().any(|name| name == "landlock"),
             filter: seccomp::assemble(self.arch, &self.verdicts),
@@ -252,16 +264,20 @@ impl Run {
         spec: &Spec,
         recorder: &Arc<Recorder>,
     ) -> Result<Ready, ShimError> {
-        let mut ready = Ready { terminal: None };
+        let mut ready = Ready {
+            terminal: None,
+            in_force: Arc::default(),
+        };
         loop {
             match sandbox.next()? {
                 Message::Fuse { device, proc } => {
                     let server = masks::Server {
                         device,
-                        table: spec.masks.clone(),
+                        table: spec.layout.table.clone(),
                         policy: Arc::clone(&self.policy),
                         recorder: Arc::clone(recorder),
                         proc,
+                        in_force: Arc::clone(&ready.in_force),
                     };
                     thread("masks", move || masks::serve(&server))?;
                     sandbox.served()?;
@@ -322,7 +338,7 @@ impl Run {
         if self.fuse {
             guarantees.push(ledger::held(
                 "denied reads are visible",
-                "FUSE masks over denied names",
+                "FUSE masks over denied names, absent names in partial directories",
             ));
         }
         guarantees.append(&mut self.guarantees);
@@ -340,16 +356,7 @@ impl Run {
                 others.join(" ")
             ));
         }
-        let invisible = [
-            "listing and lookups outside of the view",
-            "refusals by Landlock",
-            "calls of an absent name",
-            "changes of what is shown read-only",
-            "processes outside of the sandbox",
-            "descriptors and variables of the caller",
-            "addresses outside of the sandbox's own network",
-            "amounts that the kernel limits by itself",
-        ];
+        let invisible = ledger::invisible(view, self.fuse);
         recorder.life(
             "run.ledger",
             &json!({

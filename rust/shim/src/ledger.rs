@@ -230,6 +230,28 @@ fn may_appear(view: &View, rule: &Rule) -> bool {
     })
 }
 
+/// What is refused and leaves no event, by class.
+pub fn invisible(view: &View, served: bool) -> Vec<String> {
+    let elsewhere = "listing and lookups outside of the view";
+    let lookups = if served && !view.partial.is_empty() {
+        format!("{elsewhere}, but for names in {}", view.partial.join(", "))
+    } else {
+        elsewhere.to_owned()
+    };
+    let others = [
+        "refusals by Landlock",
+        "calls of an absent name",
+        "changes of what is shown read-only",
+        "processes outside of the sandbox",
+        "descriptors and variables of the caller",
+        "addresses outside of the sandbox's own network",
+        "amounts that the kernel limits by itself",
+    ];
+    std::iter::once(lookups)
+        .chain(others.map(str::to_owned))
+        .collect()
+}
+
 /// A guarantee that is held.
 pub fn held(name: &str, by: impl Into<String>) -> Guarantee {
     Guarantee {

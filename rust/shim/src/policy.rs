@@ -45,6 +45,7 @@ impl Policy {
         Answers {
             rights: Box::new(|path| self.rights(path)),
             refusal: Box::new(|path| self.refusal(path)),
+            closed: Box::new(|path| self.closed(path)),
             connect: Box::new(|path| {
                 self.engine
                     .decide(&Request::new(Action::ConnectUnix, path))
@@ -71,12 +72,27 @@ impl Policy {
 
     /// The rule that refuses reading (else any other action) of a path, and whether it hides the name.
     fn refusal(&self, path: &str) -> Option<(usize, bool)> {
-        Action::FILES.iter().find_map(|action| {
-            let decision = self.engine.decide(&Request::new(*action, path));
-            let rule = decision.rule.filter(|_| decision.outcome != Outcome::Allow)?;
-            let rule = &self.compiled().rules[rule];
-            Some((rule.source, rule.hidden))
-        })
+        Action::FILES
+            .into_iter()
+            .find_map(|action| self.refuses(action, path))
+    }
+
+    /// The rule that refuses reading of a path, and whether it hides the name.
+    fn closed(&self, path: &str) -> Option<(usize, bool)> {
+        self.refuses(Action::Read, path)
+    }
+
+    fn refuses(&self, action: Action, path: &str) -> Option<(usize, bool)> {
+        let decision = self.engine.decide(&Request::new(action, path));
+        let rule = decision.rule.filter(|_| decision.outcome != Outcome::Allow)?;
+        let rule = &self.compiled().rules[rule];
+        Some((rule.source, rule.hidden))
+    }
+
+    /// The id of the rule that refuses reading of a name that is not shown; `S1` where none speaks.
+    pub fn reading_rule(&self, path: &str) -> String {
+        self.closed(path)
+            .map_or_else(|| "S1".to_owned(), |(source, _)| self.rule_id(source))
     }
 
     /// The path patterns of allow rules, or of restricting ones, taken apart.
@@ -235,6 +251,7 @@ type Asked<'a, T> = Box<dyn Fn(&str) -> T + 'a>;
 pub struct Answers<'a> {
     rights: Asked<'a, Rights>,
     refusal: Asked<'a, Option<(usize, bool)>>,
+    closed: Asked<'a, Option<(usize, bool)>>,
     connect: Asked<'a, bool>,
 }
 
@@ -243,6 +260,7 @@ impl Answers<'_> {
         Questions {
             rights: &*self.rights,
             refusal: &*self.refusal,
+            closed: &*self.closed,
             connect: &*self.connect,
         }
     }

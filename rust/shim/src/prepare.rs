@@ -6,8 +6,7 @@ use crate::policy::Policy;
 use replicante_core::policy::Home;
 use replicante_sandbox::error::StepError;
 use replicante_sandbox::launch::User;
-use replicante_sandbox::masks::{Mask, Table};
-use replicante_sandbox::view::{Inputs, Node, Places, Questions, View, plan};
+use replicante_sandbox::view::{Inputs, Layout, Places, Questions, Rights, View, Visibility, layout, plan};
 use std::fmt::Write as _;
 
 /// The agent's user: the caller, or as root the workspace's owner, or one that nobody else has.
@@ -48,9 +47,15 @@ pub fn user(description: &Description) -> Result<User, ShimError> {
 ///
 /// # Errors
 /// A line for a person when a rule asks for what no mechanism here can give.
-pub fn view(description: &Description, policy: &Policy, user: User) -> Result<View, String> {
+pub fn view(
+    description: &Description,
+    policy: &Policy,
+    user: User,
+    visibility: Visibility,
+) -> Result<View, String> {
     let answers = policy.questions();
-    plan(&inputs(description, policy, answers.as_questions(), user))
+    let inputs = inputs(description, policy, answers.as_questions(), user);
+    plan(&Inputs { visibility, ..inputs })
 }
 
 fn inputs<'a>(
@@ -90,22 +95,13 @@ fn inputs<'a>(
         uid: user.uid,
         gid: user.gid,
         machine_id: format!("{machine_id:0<32.32}"),
+        visibility: Visibility::Nowhere,
     }
 }
 
-/// The masks of a view, in the order in which the build takes them.
-pub fn table(view: &View, user: User) -> Table {
-    let masks = view.items.iter().filter_map(|item| match item.node {
-        Node::Mask { kind, source } => Some(Mask {
-            kind,
-            path: item.path.clone(),
-            source,
-        }),
-        _ => None,
-    });
-    Table {
-        masks: masks.collect(),
-        uid: user.uid,
-        gid: user.gid,
-    }
+/// What the FUSE server answers for in a view.
+pub fn served(view: &View, policy: &Policy, user: User) -> Layout {
+    let answers = policy.questions();
+    let listed = |path: &str| (answers.as_questions().rights)(path).has(Rights::READ);
+    layout(view, (user.uid, user.gid), &listed)
 }

@@ -5,8 +5,8 @@ use crate::clock;
 use crate::error::ShimError;
 use crate::journal::{Disk, Journal};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::collections::hash_map::{Entry, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -60,6 +60,8 @@ struct State {
     second_ns: u64,
     beyond: u64,
     groups: BTreeMap<Group, u64>,
+    /// Optional names that were looked for and are absent.
+    quiet: BTreeSet<String>,
     failed: Option<String>,
     unsynced: Unsynced,
 }
@@ -90,6 +92,7 @@ impl Recorder {
             second_ns: 0,
             beyond: 0,
             groups: BTreeMap::new(),
+            quiet: BTreeSet::new(),
             failed: None,
             unsynced: Unsynced::Nothing,
         };
@@ -150,6 +153,11 @@ impl Recorder {
         }
     }
 
+    /// Notes an absent name that ordinary programs look for; all of them become one event at the end.
+    pub fn quiet(&self, resource: &str) {
+        self.lock().quiet.insert(resource.to_owned());
+    }
+
     /// Puts on disk what is written, within `GROUP`; never returns. One thread does this, so that all that is written
     /// meanwhile shares a sync (`supervision.md` §1.4), and a run that is shorter waits for no disk.
     pub fn keep_on_disk(&self) {
@@ -191,6 +199,14 @@ impl Recorder {
     pub fn finish(&self, kind: &str, fields: &Value) -> Result<Vec<(Group, u64)>, ShimError> {
         flush(&mut self.lock());
         let denials = self.lock().unsynced == Unsynced::Denial;
+        let quiet = std::mem::take(&mut self.lock().quiet);
+        if !quiet.is_empty() {
+            let names: Vec<String> = quiet.into_iter().collect();
+            let fields = json!({
+                "d": "deny", "r": "S1", "action": "read", "resource": names.join(", "), "count": names.len(),
+            });
+            self.life("file.absent", &fields)?;
+        }
         self.life(kind, fields)?;
         if denials {
             self.sync();

@@ -8,6 +8,8 @@ use std::io::Write as _;
 
 /// Groups shown in text; the rest is counted.
 const MOST_GROUPS: usize = 20;
+/// Unlisted names shown one by one; more are named in one line, since programs look for much that they can do without.
+const MOST_UNLISTED: usize = 3;
 
 /// Writes the report to standard error.
 pub fn write(form: Report, policy: &Policy, groups: &[(Group, u64)], ending: &str, run: &str) {
@@ -28,7 +30,13 @@ fn text(policy: &Policy, groups: &[(Group, u64)], run: &str) -> String {
         "replicante: {total} {} (run {run})",
         if total == 1 { "denial" } else { "denials" }
     )];
-    for (group, count) in groups.iter().take(MOST_GROUPS) {
+    let (mut unlisted, mut shown): (Vec<_>, Vec<_>) = groups
+        .iter()
+        .partition(|(group, _)| group.rule == "S1" && group.action == "read");
+    if unlisted.len() <= MOST_UNLISTED {
+        shown.append(&mut unlisted);
+    }
+    for (group, count) in shown.iter().take(MOST_GROUPS) {
         let place = policy
             .place(&group.rule)
             .map(|place| format!(" ({place})"))
@@ -47,10 +55,28 @@ fn text(policy: &Policy, groups: &[(Group, u64)], run: &str) -> String {
             None => lines.push("      no line of a policy allows it".to_owned()),
         }
     }
-    if groups.len() > MOST_GROUPS {
+    if !unlisted.is_empty() {
+        let count: u64 = unlisted.iter().map(|(_, count)| count).sum();
+        let names: Vec<String> = unlisted
+            .iter()
+            .take(MOST_GROUPS)
+            .map(|(group, _)| printable(&group.resource))
+            .collect();
+        let more = unlisted.len() - names.len();
+        let more = if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        };
+        lines.push(format!(
+            "  {count} × read of what no rule allows (S1): {}{more}",
+            names.join(", ")
+        ));
+    }
+    if shown.len() > MOST_GROUPS {
         lines.push(format!(
             "  … and {} more kinds: replicante events {run}",
-            groups.len() - MOST_GROUPS
+            shown.len() - MOST_GROUPS
         ));
     }
     lines.push(String::new());

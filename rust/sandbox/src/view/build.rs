@@ -3,11 +3,11 @@
 //! Runs in the sandbox's first process, before anything of the agent. Everything taken from the host is opened before
 //! `pivot_root`; afterwards the host's root is gone and paths are those of the sandbox.
 
-use super::{Item, Node, Rights, View, join, parent};
+use super::{Item, Layout, Node, Part, Rights, View, is_at_or_below, join, parent};
 use crate::error::{During, StepError};
-use crate::masks::Kind;
+use crate::fuse::{Kind, What};
 use crate::sys::{self, AttrFlags};
-use rustix::fs::{CWD, FileType, Mode, OFlags, mkdirat, openat, symlinkat};
+use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, mkdirat, openat, symlinkat};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
     OpenTreeFlags, UnmountFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
@@ -18,6 +18,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 const MASKS: &str = "/agent/masks";
 const MADE: &str = "/agent/made";
+/// Directories of the server with more names are listed first.
+const MOST_LOOKUPS: usize = 4;
 
 /// The host's objects of a view, cloned and with their flags set; in the order of the items.
 pub struct Trees(Vec<Option<OwnedFd>>);
@@ -86,7 +88,7 @@ pub fn open_trees(view: &View, mapping: Option<BorrowedFd<'_>>) -> Result<Trees,
 ///
 /// # Errors
 /// The step that failed; the process must end.
-pub fn build(view: &View, trees: Trees, fuse: Option<Fuse<'_>>) -> Result<Built, StepError> {
+pub fn build(view: &View, layout: &Layout, trees: Trees, fuse: Option<Fuse<'_>>) -> Result<Built, StepError> {
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .during("separate mounts", "/")?;
     let proc = detached(
@@ -105,13 +107,15 @@ pub fn build(view: &View, trees: Trees, fuse: Option<Fuse<'_>>) -> Result<Built,
         .collect::<Result<Vec<_>, _>>()?;
     enter_root()?;
     let mut builder = Builder {
+        layout,
         served: false,
         gone: Vec::new(),
-        masks: 0,
     };
-    builder.start_masks(view, fuse, &proc)?;
-    for (item, tree) in view.items.iter().zip(trees.0) {
-        builder.item(item, tree, &proc, &devices)?;
+    builder.start_masks(fuse, &proc)?;
+    let parts = layout.parts.iter().copied();
+    for ((item, part), tree) in view.items.iter().zip(parts).zip(trees.0) {
+        let part = if builder.served { part } else { Part::Placed };
+        builder.item(item, part, tree, &proc, &devices)?;
     }
     builder.finish()?;
     Ok(Built { gone: builder.gone })
@@ -157,23 +161,20 @@ fn detached(
     .during(step, kind)
 }
 
-struct Builder {
+struct Builder<'a> {
+    layout: &'a Layout,
     /// Whether masks come from the FUSE server, so that attempts are seen.
     served: bool,
     gone: Vec<String>,
-    masks: usize,
 }
 
-impl Builder {
+impl Builder<'_> {
     /// Prepares the place where masks are cloned from.
-    fn start_masks(&mut self, view: &View, fuse: Option<Fuse<'_>>, proc: &OwnedFd) -> Result<(), StepError> {
+    fn start_masks(&mut self, fuse: Option<Fuse<'_>>, proc: &OwnedFd) -> Result<(), StepError> {
         directory(MASKS)?;
         directory(MADE)?;
-        if !view
-            .items
-            .iter()
-            .any(|item| matches!(item.node, Node::Mask { .. }))
-        {
+        let layout = self.layout;
+        if layout.table.nodes.is_empty() {
             return Ok(());
         }
         if let Some(fuse) = fuse {
@@ -194,7 +195,11 @@ impl Builder {
             .during("mount the masks", "/dev/fuse")?;
             (fuse.start)(fuse.device.as_fd(), proc.as_fd())?;
             self.served = true;
-            return Ok(());
+            return if layout.table.taken.len() > MOST_LOOKUPS {
+                learn(MASKS)
+            } else {
+                Ok(())
+            };
         }
         mkdirat(CWD, join(MASKS, "d"), Mode::empty()).during("make a mask", "directory")?;
         let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
@@ -205,12 +210,14 @@ impl Builder {
     fn item(
         &mut self,
         item: &Item,
+        part: Part,
         tree: Option<OwnedFd>,
         proc: &OwnedFd,
         devices: &[OwnedFd],
     ) -> Result<(), StepError> {
         let path = item.path.as_str();
         match &item.node {
+            _ if part == Part::Answered => Ok(()),
             Node::Bind { directory, .. } => {
                 let Some(tree) = tree else {
                     self.gone.push(path.to_owned());
@@ -218,7 +225,10 @@ impl Builder {
                 };
                 self.place(&tree, path, *directory)
             }
-            Node::Stub => directory(path),
+            Node::Stub => match part {
+                Part::Over(node) => self.partial(path, node),
+                _ => directory(path),
+            },
             Node::Link { target } => {
                 directory(parent(path))?;
                 match symlinkat(target.as_str(), CWD, path) {
@@ -226,7 +236,7 @@ impl Builder {
                     Err(errno) => Err(StepError::new("make a link", path, errno)),
                 }
             }
-            Node::Mask { kind, .. } => self.mask(path, *kind == Kind::Directory),
+            Node::Mask { kind, .. } => self.mask(path, part, *kind == Kind::Directory),
             Node::Tmpfs { size, mode, exec } => {
                 let exec = if *exec {
                     MountAttrFlags::empty()
@@ -263,18 +273,26 @@ impl Builder {
             .during("place a mount", path)
     }
 
-    fn mask(&mut self, path: &str, is_directory: bool) -> Result<(), StepError> {
-        let index = self.masks;
-        self.masks += 1;
-        let name = match (self.served, is_directory) {
-            (true, _) => join(MASKS, &format!("m{index}")),
-            (false, true) => join(MASKS, "d"),
-            (false, false) => join(MASKS, "f"),
+    /// Mounts a topmost partial directory.
+    fn partial(&mut self, path: &str, node: usize) -> Result<(), StepError> {
+        self.place(&take(node, path)?, path, true)?;
+        for node in &self.layout.table.nodes {
+            match &node.what {
+                What::Stub(stub) if stub.entries.len() > MOST_LOOKUPS && is_at_or_below(&node.path, path) => {
+                    learn(&node.path)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn mask(&mut self, path: &str, part: Part, is_directory: bool) -> Result<(), StepError> {
+        let mask = match (part, is_directory) {
+            (Part::Over(node), _) => take(node, path)?,
+            (_, true) => clone(&join(MASKS, "d"), path)?,
+            (_, false) => clone(&join(MASKS, "f"), path)?,
         };
-        let flags = OpenTreeFlags::OPEN_TREE_CLONE
-            | OpenTreeFlags::OPEN_TREE_CLOEXEC
-            | OpenTreeFlags::AT_SYMLINK_NOFOLLOW;
-        let mask = open_tree(CWD, name.as_str(), flags).during("take a mask", path)?;
         match move_mount(&mask, "", CWD, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH) {
             Ok(()) => Ok(()),
             Err(rustix::io::Errno::NOENT) => {
@@ -318,6 +336,30 @@ impl Builder {
         let flags = MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
         mount_remount("/", flags, "").during("make the root read-only", "/")
     }
+}
+
+/// Lists a directory of the server, so that the kernel learns its names at once: a look-up each would be a round trip
+/// each.
+fn learn(path: &str) -> Result<(), StepError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let listed = openat(CWD, path, flags, Mode::empty()).and_then(Dir::new);
+    let mut names = listed.during("list what is served", path)?;
+    names
+        .try_for_each(|name| name.map(drop))
+        .during("list what is served", path)
+}
+
+/// A mount of one of the server's nodes.
+fn take(node: usize, path: &str) -> Result<OwnedFd, StepError> {
+    clone(&join(MASKS, &node.to_string()), path)
+}
+
+/// A mount of the object at `from`, for `path`.
+fn clone(from: &str, path: &str) -> Result<OwnedFd, StepError> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_SYMLINK_NOFOLLOW;
+    open_tree(CWD, from, flags).during("take a mask", path)
 }
 
 /// Makes a directory and those above it, where they are missing.

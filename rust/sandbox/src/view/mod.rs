@@ -4,14 +4,16 @@
 //! Sources: `kernel.md` §3, `visible-denials.md` §2, `policy-language.md` F1–F10.
 
 mod build;
+mod layout;
 mod made;
 mod plan;
 mod scan;
 
 pub use build::{Built, Fuse, Trees, build, open_trees};
-pub use plan::{Inputs, Pattern, Places, Questions, Segment, plan};
+pub use layout::{Layout, Part, layout};
+pub use plan::{Inputs, Pattern, Places, Questions, Segment, Visibility, plan};
 
-use crate::masks::Kind;
+use crate::fuse::Kind;
 use serde::Serialize;
 
 /// Stands for the source of a mask that no rule made and no policy lifts: what is ours.
@@ -101,6 +103,8 @@ pub enum Node {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct View {
     pub items: Vec<Item>,
+    /// Directories outside of every shown tree in which each name that is not shown is answered as absent, and told.
+    pub partial: Vec<String>,
     /// Rights on the root directory itself.
     pub root: Rights,
     /// Things of the policy that this view can't show or guard, for the ledger.

@@ -5,7 +5,7 @@
 
 use super::scan::{Found, Host, Scan, Step};
 use super::{BENEATH, HOST_SOCKET, Item, Node, Rights, View, is_at_or_below, join, made, parent};
-use crate::masks::Kind;
+use crate::fuse::Kind;
 use replicante_core::glob::SegmentGlob;
 use rustix::fs::FileType;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +16,8 @@ pub struct Questions<'a> {
     pub rights: &'a dyn Fn(&str) -> Rights,
     /// The deciding rule (index of its source) of a refused read, or of another refused action; and whether it hides.
     pub refusal: &'a dyn Fn(&str) -> Option<(usize, bool)>,
+    /// The rule (index of its source) that refuses reading, and whether it hides; `None` where no rule speaks (S1).
+    pub closed: &'a dyn Fn(&str) -> Option<(usize, bool)>,
     /// Whether connecting to the host's socket of this name is allowed.
     pub connect: &'a dyn Fn(&str) -> bool,
 }
@@ -49,6 +51,16 @@ pub struct Inputs<'a> {
     pub uid: u32,
     pub gid: u32,
     pub machine_id: String,
+    pub visibility: Visibility,
+}
+
+/// Where names that the view does not show are answered by the server, so that asking for them is seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Visibility {
+    /// Nowhere: `/dev/fuse` can't be used.
+    Nowhere,
+    /// Where secrets and sockets are: `/etc`, `/run`, `/var`, and `${home}` unless it is a private one.
+    Usual,
 }
 
 /// A path pattern, taken apart.
@@ -67,7 +79,7 @@ pub enum Segment {
 }
 
 /// Paths that the sandbox has of its own; host objects there are never shown.
-const OWN: [&str; 3] = ["/proc", "/dev", "/agent"];
+const OWN: [&str; 4] = ["/proc", "/dev", "/agent", "/var/tmp"];
 
 /// Plans the view.
 ///
@@ -291,6 +303,23 @@ impl Planner<'_, '_> {
                 items.insert(path.into(), Node::File { text });
             }
         }
+        let within = |root: &String| {
+            // Nobody who runs programs takes offence at an empty `/run`; other directories are there for what they show.
+            let passed = root == "/run"
+                || items
+                    .keys()
+                    .any(|path| path != root && is_at_or_below(path, root));
+            let free = matches!(covering(&items, root), None | Some((_, Node::Tmpfs { .. })));
+            passed && free && !items.contains_key(root)
+        };
+        self.view.partial = self.answered_roots().into_iter().filter(within).collect();
+        items.extend(self.view.partial.iter().map(|root| (root.clone(), Node::Stub)));
+        if self.view.partial.iter().any(|root| root == "/var") {
+            let target = "/run".to_owned();
+            items
+                .entry("/var/run".to_owned())
+                .or_insert(Node::Link { target });
+        }
         self.view.root = (inputs.questions.rights)("/");
         self.view.items = items
             .into_iter()
@@ -300,6 +329,22 @@ impl Planner<'_, '_> {
             .items
             .sort_by_key(|item| (item.path.matches('/').count(), item.path.clone()));
         Ok(())
+    }
+
+    /// The directories whose absent names are to be seen, as far as nothing is shown in their place; none in another.
+    fn answered_roots(&self) -> Vec<String> {
+        let mut roots = match self.inputs.visibility {
+            Visibility::Nowhere => return Vec::new(),
+            Visibility::Usual => vec!["/etc".to_owned(), "/run".to_owned(), "/var".to_owned()],
+        };
+        let home = &self.inputs.bindings.home;
+        if self.inputs.private_home.is_none()
+            && home != "/"
+            && !roots.iter().any(|root| is_at_or_below(home, root))
+        {
+            roots.push(home.clone());
+        }
+        roots
     }
 
     fn node(&mut self, path: &str, items: &BTreeMap<String, Node>) -> Result<Option<Node>, String> {
@@ -363,8 +408,12 @@ impl Planner<'_, '_> {
             }));
         }
         if rights.is_empty() {
-            // Outside of everything shown a name is simply absent.
-            return Ok(if masked { self.mask(path, directory) } else { None });
+            return Ok(match above {
+                _ if masked => self.mask(path, directory),
+                None => self.closed(path, "/", directory),
+                Some((at, Node::Tmpfs { .. })) => self.closed(path, at, directory),
+                Some(_) => None,
+            });
         }
         if !rights.has(Rights::READ) {
             return Err(format!(
@@ -405,6 +454,18 @@ impl Planner<'_, '_> {
         }))
     }
 
+    /// Outside of everything shown a name is simply absent, but for one in a partial directory that a rule closes without
+    /// hiding it. `above` is the file system of ours in which that directory lies.
+    fn closed(&self, path: &str, above: &str, directory: bool) -> Option<Node> {
+        let roots = self.answered_roots();
+        let partial = roots
+            .iter()
+            .any(|root| path != root && is_at_or_below(path, root) && is_at_or_below(root, above));
+        let (source, hidden) = (self.inputs.questions.closed)(path).filter(|_| partial)?;
+        let kind = if directory { Kind::Directory } else { Kind::File };
+        (!hidden && !reached_by_link(&self.host, path)).then_some(Node::Mask { kind, source })
+    }
+
     fn mask(&self, path: &str, directory: bool) -> Option<Node> {
         let (source, hidden) = (self.inputs.questions.refusal)(path)?;
         // A link can't stand over a directory, so a hidden one is closed instead.
@@ -427,6 +488,14 @@ fn covering<'a>(items: &'a BTreeMap<String, Node>, path: &str) -> Option<(&'a st
         }
     }
     None
+}
+
+/// Whether a directory on the way to a name is a symbolic link, so that the object has another name.
+fn reached_by_link(host: &Host, path: &str) -> bool {
+    let above = std::iter::successors(Some(parent(path)), |at| (*at != "/").then(|| parent(at)));
+    above
+        .into_iter()
+        .any(|directory| host.kind_of(directory) == Some(FileType::Symlink))
 }
 
 fn link_target(path: &str) -> Option<String> {

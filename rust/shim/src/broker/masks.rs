@@ -1,12 +1,13 @@
-//! Answers for the masks over denied names; see `replicante_sandbox::masks`.
+//! Answers for what the view refuses; see `replicante_sandbox::fuse`.
 
 use super::process;
 use crate::policy::Policy;
 use crate::record::{Denial, Recorder};
-use replicante_sandbox::masks::{Attempt, Kind, Operation, Table, answer};
+use replicante_sandbox::fuse::{Asker, Attempt, Kind, Operation, Table, What, answer, is_quiet};
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub struct Server {
     pub device: OwnedFd,
@@ -15,6 +16,8 @@ pub struct Server {
     pub recorder: Arc<Recorder>,
     /// The sandbox's `/proc`: requests carry its thread ids.
     pub proc: OwnedFd,
+    /// Set before the agent's program is started; until then the launch asks.
+    pub in_force: Arc<AtomicBool>,
 }
 
 /// Serves until the sandbox is gone.
@@ -28,7 +31,12 @@ pub fn serve(server: &Server) {
             // ENODEV: the file system is unmounted everywhere.
             Err(_) => return,
         };
-        let answer = answer(&server.table, &buffer[..length]);
+        let asker = if server.in_force.load(Ordering::Acquire) {
+            Asker::Agent
+        } else {
+            Asker::Launch
+        };
+        let answer = answer(&server.table, &buffer[..length], asker);
         // tid 0 is a process outside of the sandbox's pid namespace: never the agent.
         if let Some(attempt) = answer.attempt.filter(|attempt| attempt.tid != 0) {
             record(server, &attempt);
@@ -41,15 +49,23 @@ pub fn serve(server: &Server) {
 }
 
 fn record(server: &Server, attempt: &Attempt) {
-    let Some(mask) = server.table.masks.get(attempt.mask) else {
+    let Some(node) = server.table.nodes.get(attempt.node) else {
         return;
     };
     let resource = match &attempt.below {
-        Some(name) => format!("{}/{}", mask.path, String::from_utf8_lossy(name)),
-        None => mask.path.clone(),
+        Some(name) => format!("{}/{}", node.path, String::from_utf8_lossy(name)),
+        None => node.path.clone(),
     };
+    let (rule, kind) = match &node.what {
+        What::Mask { kind, source } => (server.policy.rule_id(*source), Some(*kind)),
+        _ => (server.policy.reading_rule(&resource), None),
+    };
+    if attempt.operation == Operation::Lookup && is_quiet(&resource) {
+        server.recorder.quiet(&resource);
+        return;
+    }
     let action = match attempt.operation {
-        _ if mask.kind == Kind::Closed => "connect unix",
+        _ if kind == Some(Kind::Closed) => "connect unix",
         Operation::Execute => "execute",
         Operation::Change => "write",
         _ => "read",
@@ -63,7 +79,7 @@ fn record(server: &Server, attempt: &Attempt) {
         action: action.to_owned(),
         resource,
         operation: operation.unwrap_or_default(),
-        rule: server.policy.rule_id(mask.source),
+        rule,
         errno: attempt.errno,
         process,
     });

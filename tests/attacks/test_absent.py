@@ -1,0 +1,180 @@
+"""Names that the view does not show: in partial directories each attempt is refused and an event."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.attacks.conftest import Arena, Done
+
+TOKEN = "leak-77d0"  # noqa: S105 -- what must not come out
+ELSEWHERE = "listing and lookups outside of the view"
+
+# Each looks at a file of every Debian that no policy shows.
+READINGS = {
+    "plainly": "cat /etc/login.defs",
+    "by dots": "cat /usr/../etc/login.defs",
+    "by the root of a process": "cat /proc/self/root/etc/login.defs",
+    "by a symbolic link": "ln -sf /etc/login.defs innocent && cat innocent",
+    "from within": "cd /etc && cat login.defs",
+    "by a handle": (
+        'python3 -c \'import os; fd = os.open("/etc", os.O_PATH); '
+        'print(open(os.open("login.defs", 0, dir_fd=fd)).read())\''
+    ),
+    "as a script": "sh -x /etc/login.defs 2>&1; cat /etc/login.defs",
+}
+
+
+@pytest.mark.parametrize("script", READINGS.values(), ids=READINGS.keys())
+def test_a_setting_that_no_rule_shows(arena: Arena, script: str) -> None:
+    arena.attack(script, effect=lambda done: "UID_MIN" in done.out, seen="read /etc/login.defs")
+
+
+LOOKS = {
+    "by listing": ("ls /etc", "read /etc"),
+    "by stat": ("stat -c found-passwd /etc/login.defs", "read /etc/login.defs"),
+    "by access": ("test -e /etc/login.defs && echo passwd", "read /etc/login.defs"),
+    "by a link itself": ("find /etc/login.defs -maxdepth 0 -printf passwd", "read /etc/login.defs"),
+    "by running it": ("/etc/init.d/procps 2>&1 | grep -i usage && echo passwd", "read /etc/init.d"),
+    "by listing below": ("ls /var/lib | grep -q dpkg && ls /var/lib && echo passwd", "read /var/lib"),
+    "where logs lie": ("ls /var/log && echo passwd", "read /var/log"),
+    "where sockets lie": ("ls -d /run/lock && echo passwd", "read /run/lock"),
+    "where sockets lie, by the old name": ("ls -d /var/run/lock && echo passwd", "read /run/lock"),
+}
+
+
+@pytest.mark.parametrize(("script", "seen"), LOOKS.values(), ids=LOOKS.keys())
+def test_whether_a_name_exists(arena: Arena, script: str, seen: str) -> None:
+    arena.attack(script, effect=lambda done: "passwd" in done.out, seen=seen)
+
+
+def test_a_file_that_a_rule_closes_names_its_rule(arena: Arena) -> None:
+    """Plainly only root reads it."""
+    if arena.account.uid == 0:
+        arena.attack("cat /etc/shadow", effect=lambda done: "root:" in done.out, seen="read /etc/shadow")
+    for use in ("cat /etc/shadow", "/etc/shadow", "echo x >> /etc/shadow", "truncate -s 0 /etc/shadow"):
+        done = arena.inside(use)
+        assert "ermission denied" in done.err
+        (denial,) = [denial for denial in done.report["denials"] if denial["resource"] == "/etc/shadow"]
+        assert denial["rule"].startswith("baseline/")
+
+
+def test_making_a_name_in_a_partial_directory(arena: Arena) -> None:
+    for use in ("echo x > /etc/made-inside", "mkdir /etc/made-inside", "ln -s x /etc/made-inside"):
+        done = arena.inside(use)
+        assert "ermission denied" in done.err
+        assert "read /etc/made-inside" in done.denials
+
+
+def test_absence_is_told_once_a_second_and_nothing_hangs(arena: Arena) -> None:
+    done = arena.inside("for i in $(seq 2000); do test -e /etc/none-$((i % 2)); done; echo through")
+    assert "through" in done.out
+    assert {"read /etc/none-0", "read /etc/none-1"} <= set(done.denials)
+
+
+def test_names_that_programs_do_without_are_one_event(arena: Arena) -> None:
+    done = arena.inside("cat /etc/ld.so.preload /etc/redhat-release /etc/selinux; true")
+    assert done.denials == []
+    (event,) = [event for event in arena.events(done.report["run"]) if event["k"] == "file.absent"]
+    assert {"/etc/ld.so.preload", "/etc/redhat-release", "/etc/selinux"} <= set(event["resource"].split(", "))
+
+
+def test_the_machines_own_scratch(arena: Arena) -> None:
+    victim = Path(tempfile.mkdtemp(prefix="replicante-", dir="/var/tmp")) / "notes"
+    arena.own(victim.parent)
+    arena.write(victim, TOKEN)
+    arena.attack(f"cat {victim}", effect=lambda done: TOKEN in done.out, unseen=ELSEWHERE)
+    shutil.rmtree(victim.parent)
+
+
+def test_settings_that_are_shown_are_as_ever(arena: Arena) -> None:
+    done = arena.inside(
+        "set -e; grep -q localhost /etc/hosts; ls /etc/ssl/certs > listed; test -s listed; "
+        "readlink /etc/localtime > link || test -e /etc/localtime; ls -ld /etc /var /run; "
+        "id -un; getent hosts localhost; echo x > /var/tmp/x; cat /var/tmp/x; touch done"
+    )
+    assert done.code == 0, done
+    assert done.denials == []
+
+
+@pytest.fixture
+def real_home(arena: Arena) -> Iterator[str]:
+    """The owner's home, of which little is shown, for a user whose entry in `/etc/passwd` says so."""
+    if os.geteuid() != 0:
+        pytest.skip("the tests don't run as root")
+    # Outside of `/tmp`, which is the sandbox's own.
+    home = Path(tempfile.mkdtemp(prefix="replicante-home-", dir="/srv"))
+    arena.own(home)
+    (arena.base / "home").rmdir()
+    (arena.base / "home").symlink_to(home)
+    arena.write(home / "notes", TOKEN)
+    arena.write(home / "shown" / "file", "to be read")
+    arena.write(home / ".ssh" / "id_ed25519", TOKEN)
+    arena.write(home / "closed" / "file", TOKEN)
+    arena.write(home / "closed.txt", TOKEN)
+    account = arena.account
+    users = arena.write(
+        arena.base / "passwd", f"{account.name}:x:{account.uid}:{account.gid}:them:{home}:/bin/sh\n"
+    )
+    script = 'mount --bind "$1" /etc/passwd; shift; exec "$@"'
+    move = ("unshare", "-m", "sh", "-ec", script, "move", str(users))
+    arena.account = replace(account, prefix=(*move, *account.prefix))
+    yield arena.policy(
+        """  override home real
+  filesystem {
+    allow read "${home}/shown/**" as shown
+    deny any "${home}/closed", "${home}/closed.txt" as closed
+  }"""
+    )
+    shutil.rmtree(home)
+
+
+HOME = {
+    "an unlisted file": ("cat ~/notes", "S1"),
+    "a hidden store": ("cat ~/.ssh/id_ed25519", "baseline/credentials"),
+    "a closed file": ("cat ~/closed.txt", "small/closed"),
+    "a closed directory": ("cat ~/closed/file", "small/closed"),
+    "a closed directory, listed": ("ls ~/closed && cat ~/closed/*", "small/closed"),
+}
+
+
+@pytest.mark.parametrize(("script", "rule"), HOME.values(), ids=HOME.keys())
+def test_an_owners_home(arena: Arena, real_home: str, script: str, rule: str) -> None:
+    def leaked(done: Done) -> bool:
+        return TOKEN in done.out
+
+    inside = arena.attack(script, effect=leaked, seen="read */replicante-home-*", policy=real_home)
+    assert rule in {denial["rule"] for denial in inside.report["denials"]}
+    shown = arena.inside("cat ~/shown/file; cd ~/shown && cat file", policy=real_home)
+    assert shown.out == "to be readto be read"
+
+
+# Over `/dev/fuse` an empty file that nobody may write, root neither.
+CLOSED = """
+set -e
+touch "$1"; mount --bind "$1" /dev/fuse; mount -o remount,bind,ro /dev/fuse
+shift; exec "$@"
+"""
+
+
+def test_without_fuse_the_same_is_refused_unseen(arena: Arena, real_home: str) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("the tests don't run as root")
+    script = "cat /etc/login.defs ~/notes ~/closed.txt; ls -d /var/log /etc/init.d"
+    close = ("unshare", "-m", "sh", "-c", CLOSED, "close", str(arena.base / "fuse"))
+    done = arena.call([*close, *arena.inside_command(["sh", "-c", script], real_home)])
+    run = done.report["run"]
+    arena.spent.append(run)
+    assert done.out == ""
+    assert done.err.count("No such file") == 5
+    assert done.denials == []
+    assert ELSEWHERE in arena.ledger(run)["invisible"]
