@@ -47,6 +47,7 @@ def compiled_form(rules: int) -> bytes:
         "alerts": [],
         "tripwires": [],
         "pins": [],
+        "tests": [],
         "variables": [],
         "host_sets": {},
         "public_suffix_date": "",

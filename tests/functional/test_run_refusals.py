@@ -162,3 +162,24 @@ def test_a_workspace_around_the_home_is_refused_whether_or_not_the_policy_is_kep
         assert done.returncode == 122
         assert "error[P041]" in done.stderr
         assert "contains the home directory" in done.stderr
+
+
+def test_a_kept_policy_whose_tests_fail_in_another_workspace_is_refused_there(
+    run: Run, tmp_path: Path
+) -> None:
+    policy = tmp_path / "own.policy"
+    policy.write_text(
+        "language 1\npolicy own extends moderate {\n"
+        "    accept weaker late-names\n"
+        f'    filesystem {{ deny write "{tmp_path}/other/**" as closed }}\n'
+        '    test "work" { expect allow write "${workspace}/a" }\n}\n'
+    )
+    (tmp_path / "other").mkdir()
+    good = run("run", "--policy", str(policy), "--", "true")
+    assert good.returncode == 0, good.stderr
+    done = run("run", "--policy", str(policy), "--workspace", str(tmp_path / "other"), *TOUCH)
+    assert done.returncode == 122
+    assert "error[P070]: not started: test `work` of the policy" in done.stderr
+    assert "expects allow of write" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "other" / "started").exists()

@@ -30,7 +30,16 @@ VARIABLES = (*PATH_VARIABLES, *WORD_VARIABLES)
 Place = Literal["path", "word", "anywhere", "nowhere"]
 """Where a string stands: a path pattern, another pattern, free text that takes every variable, or prose."""
 
+# Private characters, so that no literal text reads like a variable.
+_OPENS, _CLOSES = "\ue000", "\ue001"
+
 _WILDCARDS = re.compile(r"[*?\[\]{}\\]")
+
+
+def unbound_text(text: str) -> str:
+    """Gives a plain text of a symbolic binder in the form that the core binds (`Both.symbolic`)."""
+    escaped = text.replace("\\", "\\\\").replace("$", "\\$")
+    return escaped.replace(_OPENS, "${").replace(_CLOSES, "}")
 
 
 @dataclass(slots=True)
@@ -80,7 +89,7 @@ class Binder:
             return "/unknown" if is_first else "unknown"
         self.mentioned.add(name)
         if self.is_symbolic:
-            return f"\ue000{name}\ue001"  # private characters, so that no literal text reads like a variable
+            return f"{_OPENS}{name}{_CLOSES}"
         if not self._may_stand(part, place, is_first=is_first):
             return name  # what stands in its place starts no second path
         if name not in self._usable:

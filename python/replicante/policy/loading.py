@@ -18,7 +18,7 @@ from .files import OversizedFile, UnreadableFile, read_policy_file
 from .findings import Findings
 from .hostsets import effective_host_sets
 from .inherit import Lineage
-from .model import Policy, SourceRef, Surroundings
+from .model import PlacedExpectation, Policy, SourceRef, Surroundings
 from .parse import decode
 from .read_policy import read_policy
 from .shipped import shipped_path
@@ -280,6 +280,15 @@ def _model(loaded: _Loaded, name: str) -> Policy:
             ancestors=(),
             text=_text(loaded, ancestry),
             take_unbound=lambda: assemble(ancestry, loaded.values, "symbolic"),
+            expectations=[
+                PlacedExpectation(
+                    run.test,
+                    f"{node.file}:{run.span.line}:{run.span.column}",
+                    run.outcome,
+                    run.question.symbolic,
+                )
+                for run in loaded.own[name].test_runs
+            ],
             origin=Origin(ancestry, node.source, node.heading),
         )
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import TypeAlias, cast
 
+from .bind import unbound_text
 from .canonical import canonical_json
 from .model import (
     FILE_ACTIONS,
@@ -24,6 +25,7 @@ from .model import (
     PathTest,
     PatternTest,
     Pin,
+    PlacedExpectation,
     Policy,
     Resources,
     Rule,
@@ -34,6 +36,7 @@ from .model import (
     Tripwire,
     TypeTest,
 )
+from .requests import Argument
 
 Form: TypeAlias = "bool | int | str | Decimal | list[Form] | dict[str, Form] | None"
 """A JSON value of the compiled form; decimals are exact and written without rounding."""
@@ -46,7 +49,11 @@ _MCP_ACTIONS = frozenset({"call", "resource", "prompt", "sampling", "elicitation
 
 
 def compiled_form(
-    policy: Policy, places: Mapping[str, SourceRef], trust_digest: str, variables: Iterable[str]
+    policy: Policy,
+    places: Mapping[str, SourceRef],
+    trust_digest: str,
+    variables: Iterable[str],
+    expectations: Iterable[PlacedExpectation] = (),
 ) -> bytes:
     """Gives the compiled form of a policy as UTF-8 JSON, the same bytes for the same policy.
 
@@ -55,6 +62,7 @@ def compiled_form(
         places: Where each of its rules is written.
         trust_digest: Of D2, 64 hex digits.
         variables: The names that it mentions; an engine binds them to values.
+        expectations: Of the policy's own tests, which hold in every run (R1).
     """
     numbering = _Numbering(policy, places)
     document: dict[str, Form] = {
@@ -82,6 +90,7 @@ def compiled_form(
         "alerts": [_alert(alert) for alert in policy.alerts],
         "tripwires": [_tripwire(tripwire, numbering) for tripwire in policy.tripwires],
         "pins": [_pin(pin) for pin in policy.pins],
+        "tests": [_expectation(expectation) for expectation in expectations],
         "variables": list[Form](sorted(variables)),
         "host_sets": {name: list(hosts) for name, hosts in policy.bindings.host_sets.items()},
         "public_suffix_date": policy.bindings.public_suffix_date,
@@ -292,6 +301,39 @@ def _tripwire(tripwire: Tripwire, numbering: _Numbering) -> Form:
 
 def _pin(pin: Pin) -> Form:
     return cast("Form", pin.model_dump(mode="json"))
+
+
+def _expectation(expectation: PlacedExpectation) -> Form:
+    question = expectation.question
+    context: dict[str, Form] = {
+        "via": list(map(unbound_text, question.via)),
+        "port": question.port,
+        "protocol": question.protocol,
+        "method": question.method,
+        "path": None if question.path is None else unbound_text(question.path),
+        "resolves": None if question.resolves is None else list(map(unbound_text, question.resolves)),
+        "cname": list(map(unbound_text, question.cname)),
+        "made": question.made,
+    }
+    return {
+        "test": expectation.test,
+        "place": expectation.place,
+        "expect": expectation.outcome,
+        "action": question.action.replace(" ", "-"),
+        "resource": unbound_text(question.resource),
+        "context": context,
+        "arguments": _exact(_unbound(question.arguments)),
+    }
+
+
+def _unbound(value: Argument) -> Form:
+    if isinstance(value, str):
+        return unbound_text(value)
+    if isinstance(value, list):
+        return [_unbound(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _unbound(member) for key, member in value.items()}
+    return value
 
 
 def _encode(document: Form) -> bytes:

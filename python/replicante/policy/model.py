@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,7 @@ from .canonical import Json, digest
 if TYPE_CHECKING:
     from .assemble import Origin
     from .diagnostics import Diagnostic
+    from .requests import Question
 
 Effect = Literal["allow", "override_allow", "hold", "deny", "never", "tripwire"]
 FileAction = Literal["read", "write", "create", "delete", "execute"]
@@ -362,6 +363,17 @@ class SourceRef:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class PlacedExpectation:
+    """One expectation of a test before variables are bound, ready to be asked in every run."""
+
+    test: str
+    place: str
+    """`file:line:column`."""
+    outcome: Literal["allow", "hold", "deny"]
+    question: Question
+
+
 class ReadFile(NamedTuple):
     """A file that loading read: what was read is what is hashed, trusted and used (R1)."""
 
@@ -379,6 +391,8 @@ class Surroundings:
     ancestors: tuple[Policy, ...]
     text: str
     take_unbound: Callable[[], Policy]
+    expectations: Sequence[PlacedExpectation] = ()
+    """Those of the policy's own tests."""
     origin: Origin | None = None
     """None for a model that only checks made."""
 
@@ -477,7 +491,10 @@ class Policy(Frozen):
         """The compiled form, variables not bound (docs/reference/compiled-form.md)."""
         from .lower import compiled_form
 
-        return compiled_form(self.unbound, self.source_map, self.trust_digest, self.bindings.variables)
+        beside = self._surroundings
+        return compiled_form(
+            self.unbound, beside.source_map, self.trust_digest, self.bindings.variables, beside.expectations
+        )
 
     def compile(self) -> Engine:
         """Gives the decision engine of this policy."""

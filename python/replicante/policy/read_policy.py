@@ -253,12 +253,12 @@ def _read_test(item: ast.Test, reading: Reading) -> None:
     for expectation in item.expectations:
         _check_outcome(expectation, reading)
         question = read_request(expectation.request, reading.binder)
+        unbound = read_request(expectation.request, symbolic_binder)
         reading.own.test_runs.append(
-            TestRun(item.name.plain(), expectation.outcome, question, expectation.span)
+            TestRun(item.name.plain(), expectation.outcome, Both(question, unbound), expectation.span)
         )
         bound.append(Expectation(outcome=expectation.outcome, request=request_text(question)))
-        unbound = request_text(read_request(expectation.request, symbolic_binder))
-        symbolic.append(Expectation(outcome=expectation.outcome, request=unbound))
+        symbolic.append(Expectation(outcome=expectation.outcome, request=request_text(unbound)))
     name = item.name.plain()
     test = Test(name=name, policy=reading.policy, expectations=tuple(bound))
     other = (

@@ -101,7 +101,7 @@ class TestRun:
 
     test: str
     outcome: Literal["allow", "hold", "deny"]
-    question: Question
+    question: Both[Question]
     span: Span
 
 

@@ -59,7 +59,7 @@ def run_tests(
         findings.error("P007", runs[MAX_EXPECTATIONS].span, message, rule="X3")
         return
     for run in runs:
-        decision = decide(engine, run.question)
+        decision = decide(engine, run.question.bound)
         if decision.effect != run.outcome:
             answer = f"{decision.effect}: {reason_text(decision)}"
             message = f"test `{run.test}` expects {run.outcome}, but the answer is {answer}"

@@ -2,6 +2,7 @@
 
 use crate::json::Json;
 use crate::policy::{Action, Protocol};
+use serde::{Deserialize, Serialize};
 
 /// One request. Names are as asked; the engine normalises them and refuses what it can't.
 #[derive(Clone, Copy, Debug)]
@@ -44,8 +45,50 @@ impl<'a> Request<'a> {
     }
 }
 
+/// What a request says beside action and resource, owned; its default says nothing.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Context {
+    pub via: Vec<String>,
+    pub port: Option<u16>,
+    pub protocol: Option<Protocol>,
+    pub method: Option<String>,
+    pub path: Option<String>,
+    pub resolves: Option<Vec<String>>,
+    pub cname: Vec<String>,
+    #[serde(skip)]
+    pub arguments: Option<Json>,
+    pub made: bool,
+}
+
+impl Context {
+    /// Hands the request with all this in it to `use_it`.
+    pub fn with_request<T>(&self, plain: Request<'_>, use_it: impl FnOnce(&Request<'_>) -> T) -> T {
+        let via = borrowed(&self.via);
+        let cname = borrowed(&self.cname);
+        let resolves = self.resolves.as_deref().map(borrowed);
+        use_it(&Request {
+            via: &via,
+            port: self.port,
+            protocol: self.protocol.unwrap_or(plain.protocol),
+            method: self.method.as_deref(),
+            path: self.path.as_deref(),
+            resolves: resolves.as_deref(),
+            cname: &cname,
+            arguments: self.arguments.as_ref(),
+            made: self.made,
+            ..plain
+        })
+    }
+}
+
+fn borrowed(texts: &[String]) -> Vec<&str> {
+    texts.iter().map(String::as_str).collect()
+}
+
 /// `deny < hold < allow`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Outcome {
     Deny,
     Hold,

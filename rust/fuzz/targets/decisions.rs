@@ -190,7 +190,7 @@ fn form(rules: &[Rule]) -> String {
         },
         "stated": [], "home": "real", "workspace": "direct", "accept": [],
         "environment": {"keep": [], "set": {}, "secrets": []}, "capabilities": [], "alerts": [], "tripwires": [],
-        "pins": [], "variables": [], "host_sets": {}, "public_suffix_date": "",
+        "pins": [], "tests": [], "variables": [], "host_sets": {}, "public_suffix_date": "",
     })
     .to_string()
 }

@@ -1,6 +1,8 @@
 //! Why a run was not started or could not go on: code, what, why, what to do.
 
-use replicante_core::policy::BindError;
+use crate::record::printable;
+use replicante_core::policy::{BindError, Expectation};
+use replicante_core::request::Outcome;
 use replicante_sandbox::error::StepError;
 
 /// A failure of the launch. The codes are those of `docs/errors/`.
@@ -43,6 +45,23 @@ impl ShimError {
                 BindError::ContainsHome(_) => "name a directory below the home with --workspace DIR",
                 _ => "name another workspace, or set the variable with --set NAME=VALUE",
             },
+        }
+    }
+
+    /// A test of the policy that fails with the values of this run (R1).
+    pub fn failed_test(expectation: &Expectation, outcome: Outcome) -> Self {
+        Self::Value {
+            code: "P070",
+            what: format!(
+                "test `{}` of the policy ({}) expects {} of {} {}, but the answer is {}",
+                printable(&expectation.test),
+                expectation.place,
+                expectation.expect.word(),
+                expectation.action.word(),
+                printable(&expectation.resource),
+                outcome.word()
+            ),
+            help: "its rules mean something else with this workspace: name another, or mend the policy",
         }
     }
 

@@ -25,15 +25,18 @@ impl Policy {
     /// Compiles the description's policy.
     ///
     /// # Errors
-    /// L003 when it is no packed form that this engine reads, P040 or P041 for a value that it can't be bound to.
+    /// L003 when it is no packed form that this engine reads, P040 or P041 for a value that it can't be bound to, P070 when
+    /// one of the policy's own tests fails with the values of this run.
     pub fn read(description: &Description) -> Result<Self, ShimError> {
         let compiled = Form::unpack(&description.policy)
             .map_err(BindError::from)
             .and_then(|form| form.bind(&description.bindings))
             .map_err(|error| ShimError::policy(&error))?;
-        Ok(Self {
-            engine: Engine::new(compiled),
-        })
+        let engine = Engine::new(compiled);
+        if let Some((expectation, decision)) = engine.failed_test() {
+            return Err(ShimError::failed_test(expectation, decision.outcome));
+        }
+        Ok(Self { engine })
     }
 
     pub fn compiled(&self) -> &Compiled {

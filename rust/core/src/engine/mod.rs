@@ -16,7 +16,7 @@ mod network;
 mod syscalls;
 
 use crate::glob::{Glob, Trie};
-use crate::policy::{Action, Compiled, Effect};
+use crate::policy::{Action, Compiled, Effect, Expectation};
 use crate::request::{Decision, Outcome, Reason, Request};
 use mcp::Subjects;
 use network::Hosts;
@@ -103,6 +103,14 @@ impl Engine {
             action if action.is_mcp() => self.decide_mcp(request),
             _ => self.decide_file(request),
         }
+    }
+
+    /// The first of the policy's own expectations that does not hold with the values of this run (R1, X2).
+    pub fn failed_test(&self) -> Option<(&Expectation, Decision)> {
+        self.compiled.tests.iter().find_map(|expectation| {
+            let decision = expectation.with_request(|request| self.decide(request));
+            (decision.outcome != expectation.expect).then_some((expectation, decision))
+        })
     }
 
     fn decide_listen(&self, request: &Request<'_>) -> Decision {

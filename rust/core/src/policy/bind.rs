@@ -116,6 +116,9 @@ pub(super) fn bind(compiled: &mut Compiled, values: &Values) -> Result<(), BindE
     for pin in &mut compiled.pins {
         values.plain(&mut pin.subject)?;
     }
+    for expectation in &mut compiled.tests {
+        expectation.each_text(&mut |text| values.plain(text))?;
+    }
     Ok(())
 }
 

@@ -5,10 +5,12 @@
 mod bind;
 mod check;
 mod condition;
+mod expectation;
 mod form;
 
 pub use bind::{BindError, Values, contains_home, value_problem};
 pub use condition::{Compare, Condition, ConditionForm, Each, JsonType, Scalar, Test, Truth};
+pub use expectation::Expectation;
 pub use form::{Form, identity};
 
 use serde::{Deserialize, Serialize};
@@ -43,6 +45,8 @@ pub struct Compiled {
     pub alerts: Vec<Alert>,
     pub tripwires: Vec<Tripwire>,
     pub pins: Vec<Pin>,
+    /// The expectations of its own tests.
+    pub tests: Vec<Expectation>,
     /// The variables that the ancestry mentions, sorted.
     pub variables: Vec<String>,
     /// Their values.

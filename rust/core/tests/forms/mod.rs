@@ -25,7 +25,7 @@ pub fn engine<T: AsRef<str>>(entries: &[(usize, T)]) -> Engine {
         "resources":{{"memory":1,"swap":0,"disk":1,"tmp":1,"output":1,"cpu":1,"processes":1,"threads":1,
         "open-files":1,"cpu-time":1,"wall-time":1,"idle-time":1,"io-read":null,"io-write":null}},
         "stated":[],"home":"real","workspace":"direct","accept":[],
-        "environment":{{"keep":[],"set":{{}},"secrets":[]}},"capabilities":[],"alerts":[],"tripwires":[],"pins":[],
+        "environment":{{"keep":[],"set":{{}},"secrets":[]}},"capabilities":[],"alerts":[],"tripwires":[],"pins":[],"tests":[],
         "variables":["home","workspace"],"host_sets":{{}},"public_suffix_date":""}}"#
     );
     let values = [("workspace", "/home/ada/shop"), ("home", "/home/ada")]

@@ -15,7 +15,7 @@ const WHOLE: &str = r#"{"format":2,"name":"p","trust_digest":"",
     "resources":{"memory":1,"swap":0,"disk":1,"tmp":1,"output":1,"cpu":2000,"processes":1,"threads":8,"open-files":1,
         "cpu-time":1,"wall-time":1,"idle-time":1,"io-read":null,"io-write":{"count":1,"unit_ns":1}},
     "stated":[],"home":"real","workspace":"direct","accept":[],"environment":{"keep":[],"set":{},"secrets":[]},
-    "capabilities":[],"alerts":[],"tripwires":[],"pins":[],"variables":[],"host_sets":{},"public_suffix_date":""}"#;
+    "capabilities":[],"alerts":[],"tripwires":[],"pins":[],"tests":[],"variables":[],"host_sets":{},"public_suffix_date":""}"#;
 
 fn read(bytes: &[u8]) -> Result<Compiled, BindError> {
     Form::parse(bytes)?.bind(&Values::new())
