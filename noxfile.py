@@ -42,15 +42,20 @@ WHEEL_SOURCES = (
 SYSTEM_PROGRAMS = {
     "git": "git",
     "gcc": "gcc",
+    "/usr/bin/cargo": "cargo",  # rustup's lies in one user's home
     "g++": "g++",
     "make": "make",
     "strace": "strace",
     "bwrap": "bubblewrap",
     "tmux": "tmux",
+    "nano": "nano",
     "node": "nodejs",
     "npm": "npm",
     "chromium": "chromium",
 }
+
+# Coding agents that must start inside: packages of npm (500 MB with all that they bring).
+AGENT_PROGRAMS = ("@openai/codex@0.171.0", "@anthropic-ai/claude-code@2.1.197")
 
 nox.needs_version = ">=2024.4.15"
 nox.options.reuse_venv = "yes"
@@ -218,6 +223,17 @@ def system_packages(session: nox.Session, *programs: str) -> None:
         session.run(*command.split(), "-qq", external=True, env=environment, silent=True)
 
 
+def agent_programs(session: nox.Session) -> Path:
+    """Where the coding agents are installed; kept in the checkout until other versions are asked for."""
+    wanted = hashlib.sha256(" ".join(AGENT_PROGRAMS).encode()).hexdigest()[:16]
+    directory = ROOT / "build" / f"agents-{wanted}"
+    if not (directory / "node_modules" / ".package-lock.json").exists():
+        with Phase(f"installing {', '.join(AGENT_PROGRAMS)} (500 MB)"):
+            command = ("npm", "install", "--no-audit", "--no-fund", "--silent", "--prefix", str(directory))
+            session.run(*command, *AGENT_PROGRAMS, external=True)
+    return directory
+
+
 def pytest_with_summary(session: nox.Session, *arguments: str) -> None:
     """Runs pytest, and repeats its summary as the very last line of the whole nox run."""
     command = [str(Path(session.bin) / "python"), "-P", "-m", "pytest", *arguments, *session.posargs]
@@ -341,8 +357,9 @@ def wheel(session: nox.Session) -> None:
 
 @nox.session
 def e2e(session: nox.Session) -> None:
-    """The installed wheel in a clean environment, as a user would meet it."""
+    """The installed wheel in a clean environment, as a user would meet it, and coding agents inside."""
     install(session, "pytest")
+    system_packages(session, "node", "npm")
     install_wheel(session)
     session.run(
         "python",
@@ -351,7 +368,11 @@ def e2e(session: nox.Session) -> None:
         "pytest",
         "tests/e2e",
         *session.posargs,
-        env={"PYTHONDONTWRITEBYTECODE": "1", "REPLICANTE_WHEEL": str(built_wheel(session))},
+        env={
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "REPLICANTE_WHEEL": str(built_wheel(session)),
+            "REPLICANTE_AGENT_PROGRAMS": str(agent_programs(session)),
+        },
     )
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
-import json
 import os
 import shutil
 import subprocess
 import sys
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -154,90 +151,6 @@ def test_the_status_of_the_repository_is_the_same_before_within_and_after(run: R
     assert done.stdout == before == " M main.py\n?? new\n"
     assert git(workspace, "reset", "-q") == ""
     assert git(workspace, "status", "--porcelain") == before
-
-
-@needs("git")
-def test_a_repository_is_made_committed_and_cloned(run: Run, workspace: Path) -> None:
-    done = run(
-        "export GIT_AUTHOR_NAME=t GIT_AUTHOR_EMAIL=t@example.com\n"
-        "export GIT_COMMITTER_NAME=t GIT_COMMITTER_EMAIL=t@example.com\n"
-        "git init -q made; cd made; echo one > f; git add f; git commit -qm first; git checkout -qb side\n"
-        "mkdir d; echo two > d/g; git add .; git commit -qm second; git mv d e; git commit -qm third\n"
-        "cd ..; git clone -q made cloned; cd cloned; git log --format=%s; cat e/g"
-    )
-    assert done.stdout == "third\nsecond\nfirst\ntwo\n", done.stderr
-    assert (workspace / "cloned" / "e" / "g").read_text() == "two\n"
-
-
-def wheel(directory: Path) -> Path:
-    """A wheel with one module, made by hand: no index is asked."""
-    path = directory / "tiny-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("tiny.py", "def answer():\n    return 42\n")
-        archive.writestr("tiny-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n")
-        archive.writestr(
-            "tiny-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        archive.writestr(
-            "tiny-1.0.dist-info/RECORD",
-            "tiny.py,,\ntiny-1.0.dist-info/METADATA,,\ntiny-1.0.dist-info/WHEEL,,\ntiny-1.0.dist-info/RECORD,,\n",
-        )
-    return path
-
-
-@pytest.mark.skipif(
-    subprocess.run(["/usr/bin/python3", "-c", "import ensurepip"], capture_output=True).returncode != 0,
-    reason="the system's Python has no ensurepip",
-)
-def test_an_environment_is_made_and_a_wheel_installed(run: Run, workspace: Path) -> None:
-    wheel(workspace)
-    done = run(
-        "python3 -m venv env; env/bin/pip install -q --no-index --disable-pip-version-check tiny-*.whl;"
-        " env/bin/python -c 'import tiny; print(tiny.answer())'"
-    )
-    assert done.stdout == "42\n", done.stderr
-
-
-def test_pytest_runs_inside(run: Run, workspace: Path) -> None:
-    for name in ("pytest", "_pytest", "pluggy", "iniconfig", "packaging"):
-        origin = Path(str(importlib.import_module(name).__file__)).parent
-        shutil.copytree(origin, workspace / "lib" / name, ignore=shutil.ignore_patterns("__pycache__"))
-    (workspace / "test_it.py").write_text(
-        "def test_files(tmp_path, capfd):\n"
-        "    (tmp_path / 'f').write_text('x')\n"
-        "    print((tmp_path / 'f').read_text())\n"
-        "    assert capfd.readouterr().out == 'x\\n'\n"
-    )
-    done = run("PYTHONPATH=lib python3 -m pytest -q -p no:cacheprovider test_it.py")
-    assert "1 passed" in done.stdout, done.stdout + done.stderr
-
-
-@needs("node", "npm")
-def test_node_and_npm(run: Run, workspace: Path) -> None:
-    (workspace / "dep").mkdir()
-    (workspace / "dep" / "package.json").write_text(json.dumps({"name": "dep", "version": "1.0.0"}))
-    (workspace / "dep" / "index.js").write_text("module.exports = 42\n")
-    (workspace / "package.json").write_text(json.dumps({"name": "app", "version": "1.0.0"}))
-    done = run(
-        "npm install --offline --no-audit --no-fund --silent ./dep >&2\n"
-        "node -e 'console.log(require(\"dep\"))'"
-    )
-    assert done.stdout == "42\n", done.stderr
-
-
-@needs("gcc", "make")
-def test_a_build_with_several_jobs(run: Run, workspace: Path) -> None:
-    for index in range(4):
-        (workspace / f"p{index}.c").write_text(f"int p{index}(void) {{ return {index}; }}\n")
-    (workspace / "main.c").write_text(
-        "#include <stdio.h>\nint p0(void), p1(void), p2(void), p3(void);\n"
-        'int main(void) { printf("%d\\n", p0() + p1() + p2() + p3()); return 0; }\n'
-    )
-    (workspace / "Makefile").write_text(
-        "all: main\nmain: main.o p0.o p1.o p2.o p3.o\n\tcc -o $@ $^\n%.o: %.c\n\tcc -c -o $@ $<\n"
-    )
-    done = run("make -s -j4; ./main")
-    assert done.stdout == "6\n", done.stderr
 
 
 def test_a_debugger_traces_its_own_child(run: Run) -> None:
