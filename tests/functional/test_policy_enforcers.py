@@ -171,3 +171,26 @@ def test_two_machines_at_once_are_wrong_usage(workspace: Path, tmp_path: Path) -
     assert (done.returncode, done.stderr.count("\n")) == (4, 1)
     absent = replicante(workspace, "policy", "check", "moderate", "--assume", "there.json")
     assert (absent.returncode, absent.stderr.count("\n")) == (4, 1)
+
+
+def test_a_workspace_that_a_configuration_names_and_that_is_not_there(
+    workspace: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "data"
+    file = tmp_path / "sandbox.toml"
+    file.write_text(f'[sandbox]\nmode = "moderate"\n[sandbox.filesystem]\nroot = "{root}"\n')
+    commands = (
+        ("run", "--policy", str(file), "--", "true"),
+        ("policy", "check", str(file), "--host"),
+        ("policy", "show", str(file), "--enforcers"),
+    )
+    for command, code in zip(commands, (125, 4, 4), strict=True):
+        done = replicante(workspace, *command)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (code, "", 1)
+        assert f"[L022] `filesystem` of the configuration names `{root}` as the workspace" in done.stderr
+        assert f"`mkdir -p {root}`" in done.stderr
+    # Without a run the file is as good as any, and with the directory it runs.
+    assert replicante(workspace, "policy", "check", str(file)).returncode == 0
+    root.mkdir()
+    for command in commands:
+        assert replicante(workspace, *command).returncode == 0

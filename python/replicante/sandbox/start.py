@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from replicante.sandbox import policy_cache, state
-from replicante.sandbox.bindings import default_bindings, resolve_workspace
+from replicante.sandbox.bindings import configured_workspace, default_bindings, resolve_workspace
 from replicante.sandbox.find_policy import (
     FoundPolicy,
     choose_policy,
@@ -88,7 +88,7 @@ def make_ready(command: Sequence[str], options: StartOptions) -> Launch:
     found = choose_policy(options.policy, workspace, state.config_path())
     compiled = compiled_policy(found, bindings, directory)
     if compiled.workspace is not None:
-        bindings = {**bindings, "workspace": resolve_workspace(compiled.workspace)}
+        bindings = {**bindings, "workspace": configured_workspace(compiled.workspace)}
     launch_options = Options(no_weaker=options.no_weaker, explain=options.explain, report=options.report)
     return prepare(command, compiled.packed, bindings, directory, launch_options)
 
