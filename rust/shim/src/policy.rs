@@ -5,7 +5,7 @@ use crate::description::Description;
 use crate::error::ShimError;
 use replicante_core::engine::Engine;
 use replicante_core::fixit;
-use replicante_core::glob::{Glob, Segment as GlobSegment};
+use replicante_core::glob::{Glob, Names, Segment as GlobSegment};
 use replicante_core::policy::{Action, BindError, Bucket, Compiled, Form, Source};
 use replicante_core::request::{Outcome, Request};
 use replicante_core::seccomp::{self, Arch, Verdict};
@@ -49,6 +49,7 @@ impl Policy {
             rights: Box::new(|path| self.rights(path)),
             refusal: Box::new(|path| self.refusal(path)),
             closed: Box::new(|path| self.closed(path)),
+            names_below: Box::new(|path| self.engine.names_below(path)),
             connect: Box::new(|path| {
                 self.engine
                     .decide(&Request::new(Action::ConnectUnix, path))
@@ -255,6 +256,7 @@ pub struct Answers<'a> {
     rights: Asked<'a, Rights>,
     refusal: Asked<'a, Option<(usize, bool)>>,
     closed: Asked<'a, Option<(usize, bool)>>,
+    names_below: Asked<'a, Names>,
     connect: Asked<'a, bool>,
 }
 
@@ -264,6 +266,7 @@ impl Answers<'_> {
             rights: &*self.rights,
             refusal: &*self.refusal,
             closed: &*self.closed,
+            names_below: &*self.names_below,
             connect: &*self.connect,
         }
     }

@@ -1,7 +1,7 @@
 //! File actions and the host's unix sockets: F3–F5, D2.
 
 use super::{Engine, Verdict};
-use crate::glob::Matches;
+use crate::glob::{Matches, Names};
 use crate::path::NormalPath;
 use crate::policy::Action;
 use crate::request::{Decision, Outcome, Request};
@@ -29,6 +29,18 @@ impl Engine {
             verdict.name(self, found.as_slice(), index == 0);
         }
         verdict.decision()
+    }
+
+    /// The names that some file rule tells apart in a directory and below, up to the next of them (`Trie::names_below`).
+    /// Empty for what is no canonical path.
+    pub fn names_below(&self, root: &str) -> Names {
+        let mut names = Names::default();
+        if let Ok(root) = NormalPath::parse(root.as_bytes()) {
+            for trie in &self.files {
+                names.extend(trie.names_below(root));
+            }
+        }
+        names
     }
 
     /// The actions that are allowed (not held) on an object of this name that the run did not make.

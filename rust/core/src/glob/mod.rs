@@ -7,7 +7,7 @@ mod trie;
 
 pub use segment::SegmentGlob;
 pub use text::{Crossing, Subject, TextGlob};
-pub use trie::{Matches, Trie};
+pub use trie::{Matches, Names, Trie};
 
 use crate::error::PatternError;
 use crate::path::NormalPath;

@@ -7,7 +7,7 @@
 use super::few::Few;
 use super::{Glob, Segment, SegmentGlob};
 use crate::path::NormalPath;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 
 #[derive(Clone, Debug, Default)]
@@ -20,6 +20,42 @@ struct Node {
     /// Entries that match here exactly, and those that also match everything below.
     exact: Vec<u32>,
     downward: Vec<u32>,
+}
+
+impl Node {
+    /// Where a segment leads.
+    fn targets(&self, segment: &[u8]) -> impl Iterator<Item = u32> {
+        let wild = self.wild.iter().filter(move |wild| wild.matches(segment));
+        self.literal
+            .get(segment)
+            .copied()
+            .into_iter()
+            .chain(wild.map(|wild| wild.next))
+    }
+}
+
+/// Names that some pattern tells apart.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    literal: HashSet<Vec<u8>, BuildHasherDefault<SegmentHasher>>,
+    wild: Vec<Wild>,
+}
+
+impl Names {
+    /// Whether a name is one of them.
+    pub fn has(&self, name: &[u8]) -> bool {
+        self.literal.contains(name) || self.wild.iter().any(|wild| wild.matches(name))
+    }
+
+    /// Takes in those of another set of patterns.
+    pub fn extend(&mut self, other: Self) {
+        self.literal.extend(other.literal);
+        for wild in other.wild {
+            if self.wild.iter().all(|known| known.glob != wild.glob) {
+                self.wild.push(wild);
+            }
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -172,6 +208,34 @@ impl Trie {
         }
     }
 
+    /// The names that some pattern tells apart in `root`, and in each directory below it on the way to which none of them
+    /// was passed: any other name is matched there as its neighbours are.
+    pub fn names_below(&self, root: NormalPath<'_>) -> Names {
+        let (mut alive, mut unused) = (Few::default(), Matches::default());
+        self.enter(0, &mut alive, &mut unused);
+        let mut states: Vec<u32> = alive.as_slice().to_vec();
+        for segment in root.segments() {
+            let mut next = Few::default();
+            for state in &states {
+                let node = &self.nodes[*state as usize];
+                if node.loops && !next.as_slice().contains(state) {
+                    next.push(*state);
+                }
+                for target in node.targets(segment) {
+                    self.enter(target, &mut next, &mut unused);
+                }
+            }
+            states = next.as_slice().to_vec();
+        }
+        let mut names = Names::default();
+        for state in states {
+            let node = &self.nodes[state as usize];
+            names.literal.extend(node.literal.keys().cloned());
+            names.wild.extend(node.wild.iter().cloned());
+        }
+        names
+    }
+
     /// Makes a state alive, and with it the one behind a `**` that matches nothing. Downward entries match from here on.
     fn enter(&self, state: u32, alive: &mut Few, found: &mut Matches) {
         if alive.as_slice().contains(&state) {
@@ -192,6 +256,31 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        #[test]
+        fn a_name_that_is_not_told_apart_is_matched_as_any_other(
+            patterns in prop::collection::vec(("(/(\\*\\*|a|b|a\\*|\\*b)){1,4}", any::<bool>()), 1..8),
+            root in "(/(a|b|c)){0,2}", below in "(/(a|b|ab|c|d)){0,2}", name in "a|b|ab|c|cb",
+        ) {
+            let mut trie = Trie::default();
+            for (index, (text, downward)) in patterns.iter().enumerate() {
+                trie.add(&Glob::parse(text).unwrap(), u32::try_from(index).unwrap(), *downward);
+            }
+            let root = if root.is_empty() { "/".to_owned() } else { root };
+            let names = trie.names_below(NormalPath::parse(root.as_bytes()).unwrap());
+            prop_assume!(below.split('/').all(|segment| !names.has(segment.as_bytes())));
+            let within = format!("{}{below}", root.trim_end_matches('/'));
+            let found = |name: &str| {
+                let mut found = Matches::default();
+                trie.find(NormalPath::parse(format!("{within}/{name}").as_bytes()).unwrap(), &mut found);
+                let mut entries = found.as_slice().to_vec();
+                entries.sort_unstable();
+                entries.dedup();
+                entries
+            };
+            let same = found(&name) == found("\u{1}");
+            prop_assert!(names.has(name.as_bytes()) || same);
+        }
+
         #[test]
         fn the_automaton_agrees_with_each_pattern(
             patterns in prop::collection::vec(("(/(\\*\\*|a|b|\\*|a\\*|\\*b)){1,4}", any::<bool>()), 1..8),

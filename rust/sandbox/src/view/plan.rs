@@ -6,7 +6,7 @@
 use super::scan::{Found, Host, Scan, Step};
 use super::{BENEATH, HOST_SOCKET, Item, Node, Rights, View, is_at_or_below, join, made, parent};
 use crate::fuse::Kind;
-use replicante_core::glob::SegmentGlob;
+use replicante_core::glob::{Names, SegmentGlob};
 use rustix::fs::FileType;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +18,8 @@ pub struct Questions<'a> {
     pub refusal: &'a dyn Fn(&str) -> Option<(usize, bool)>,
     /// The rule (index of its source) that refuses reading, and whether it hides; `None` where no rule speaks (S1).
     pub closed: &'a dyn Fn(&str) -> Option<(usize, bool)>,
+    /// The names that some rule tells apart in a directory and below, up to the next of them.
+    pub names_below: &'a dyn Fn(&str) -> Names,
     /// Whether connecting to the host's socket of this name is allowed.
     pub connect: &'a dyn Fn(&str) -> bool,
 }
@@ -193,6 +195,7 @@ impl Planner<'_, '_> {
             }
             let inputs = self.inputs;
             let mut found = Vec::new();
+            let names = (inputs.questions.names_below)(root);
             // The rights that a name without rule of its own has in the directory looked at last.
             let mut usual = (String::new(), Rights::NONE);
             let complete = scan.tree(root, &mut |object: &Found<'_>| {
@@ -200,7 +203,6 @@ impl Planner<'_, '_> {
                     found.push(object.path.to_owned());
                     return Step::Over;
                 }
-                let rights = (inputs.questions.rights)(object.path);
                 let directory = parent(object.path);
                 if usual.0 != directory {
                     usual = (
@@ -208,13 +210,22 @@ impl Planner<'_, '_> {
                         (inputs.questions.rights)(&join(directory, "\u{1}")),
                     );
                 }
+                let name = &object.path[object.path.len() - object.name_length..];
+                if object.plain && !names.has(name.as_bytes()) {
+                    return if usual.1.has(Rights::READ) {
+                        Step::Into
+                    } else {
+                        Step::Over
+                    };
+                }
+                let rights = (inputs.questions.rights)(object.path);
                 let within = || (inputs.questions.rights)(&join(object.path, "\u{1}"));
                 if rights != usual.1 || (object.kind == FileType::Directory && within() != usual.1) {
                     found.push(object.path.to_owned());
                 }
                 // Below what may not be read nothing else shows, except by a deeper rule, which has its own point.
                 if rights.has(Rights::READ) {
-                    Step::Into
+                    Step::IntoMarked
                 } else {
                     Step::Over
                 }

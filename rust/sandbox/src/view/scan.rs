@@ -16,13 +16,19 @@ pub const MOST_TIME: Duration = Duration::from_secs(2);
 /// One object of the host.
 pub struct Found<'a> {
     pub path: &'a str,
+    /// Bytes of its name at the end of the path.
+    pub name_length: usize,
     pub kind: FileType,
+    /// Whether every directory on the way was entered by `Into`.
+    pub plain: bool,
 }
 
 /// Whether to look below a directory.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     Into,
+    /// As `Into`; nothing below is plain.
+    IntoMarked,
     Over,
 }
 
@@ -93,8 +99,8 @@ impl Scan {
     /// Gives `false` when the budget ended before the tree did. What can't be opened is passed over: the agent, who has
     /// no more rights than the caller, can't open it either.
     pub fn tree(&mut self, root: &str, visit: &mut dyn FnMut(&Found<'_>) -> Step) -> bool {
-        let mut waiting = vec![root.to_owned()];
-        while let Some(path) = waiting.pop() {
+        let mut waiting = vec![(root.to_owned(), true)];
+        while let Some((path, plain)) = waiting.pop() {
             let Some(directory) = open(&path) else { continue };
             let whole = entries(&directory, &mut |name, kind| {
                 self.names += 1;
@@ -110,8 +116,15 @@ impl Scan {
                     FileType::Unknown => kind_of(&below).unwrap_or(FileType::Unknown),
                     kind => kind,
                 };
-                if visit(&Found { path: &below, kind }) == Step::Into && kind == FileType::Directory {
-                    waiting.push(below);
+                let object = Found {
+                    path: &below,
+                    name_length: name.len(),
+                    kind,
+                    plain,
+                };
+                let step = visit(&object);
+                if step != Step::Over && kind == FileType::Directory {
+                    waiting.push((below, plain && step == Step::Into));
                 }
                 true
             });
