@@ -15,7 +15,6 @@ from ..diagnostics import Note, Span
 from ..findings import Findings
 from ..model import FILE_ACTIONS, Rule, SyscallRule
 from ..statements import RuleStatement
-from .cover import starts_agree
 from .instances import host_instances, literal_start, path_instances, subject_instance
 from .probe import Probe
 
@@ -51,16 +50,14 @@ _PLAIN = {
 def check_shadowed(ancestry: Ancestry, findings: Findings) -> None:
     """Tells which rules of a policy say nothing that another of its rules doesn't say (W120)."""
     own = ancestry.own[ancestry.name]
-    kept = [_Candidate(ancestry, statement) for statement in own.rules if statement.rules.bound]
-    for candidate in reversed(tuple(kept)):
-        others = [other for other in kept if other is not candidate]
-        found = _shadowing(candidate.statement, others)
+    candidates = [_Candidate(ancestry, statement) for statement in own.rules if statement.rules.bound]
+    kept = _Kept(candidates)
+    for candidate in reversed(candidates):
+        found = _shadowing(candidate, kept)
         if found:
-            kept.remove(candidate)
-            first = candidate.statement.rules.bound[0]
-            _tell(
-                first, candidate.statement.span, [(one.first, one.statement.span) for one in found], findings
-            )
+            kept.drop(candidate)
+            shadows = [(one.first, one.statement.span) for one in found]
+            _tell(candidate.first, candidate.statement.span, shadows, findings)
     calls = list(own.syscalls)
     for statement in reversed(own.syscalls):
         shadow = next(
@@ -112,11 +109,6 @@ class _Candidate:
             return False
         if rule.kind == "net":
             return any(_is_within(rule.pattern, entry.pattern) for entry in mine if entry.kind == "net")
-        if rule.action in _PATH_ACTIONS:
-            start = literal_start(rule.pattern)
-            mine = [entry for entry in mine if starts_agree(start, entry)]
-        if not mine:
-            return False
         if self._probe is None:
             # Addresses are compared above: a name is not refused by a rule for an address it may have.
             plain = [entry for entry in self.statement.rules.bound if entry.kind != "net"]
@@ -124,19 +116,48 @@ class _Candidate:
         return _is_refused(rule, self._probe)
 
 
-def _shadowing(statement: RuleStatement, others: Iterable[_Candidate]) -> list[_Candidate]:
+class _Kept:
+    """The statements that were not found needless, by action and by the segments before a wildcard.
+
+    A pattern that covers another one begins with no more literal segments than it, and with the same.
+    """
+
+    def __init__(self, candidates: Iterable[_Candidate]) -> None:
+        self._by_start: dict[tuple[str, tuple[str, ...]], dict[_Candidate, None]] = {}
+        for candidate in candidates:
+            for entry in candidate.statement.rules.bound:
+                self._by_start.setdefault((entry.action, _start(entry)), {})[candidate] = None
+
+    def drop(self, candidate: _Candidate) -> None:
+        for entry in candidate.statement.rules.bound:
+            self._by_start[entry.action, _start(entry)].pop(candidate, None)
+
+    def around(self, rule: Rule) -> Iterator[_Candidate]:
+        """Gives those that may cover a rule."""
+        start = _start(rule)
+        for length in range(len(start) + 1):
+            yield from self._by_start.get((rule.action, start[:length]), ())
+
+
+def _start(rule: Rule) -> tuple[str, ...]:
+    return literal_start(rule.pattern) if rule.action in _PATH_ACTIONS else ()
+
+
+def _shadowing(candidate: _Candidate, kept: _Kept) -> list[_Candidate]:
     """Gives the statements that together leave nothing of one, each of its entries to one; else nothing."""
-    first = statement.rules.bound[0]
-    if statement.limits or first.effect not in _SHADOWED_BY:
+    first = candidate.first
+    if candidate.statement.limits or first.effect not in _SHADOWED_BY:
         return []  # a limit counts, whoever else allows the same (S9)
-    able = [other for other in others if _clauses_cover(other.first, first)]
-    found: dict[int, _Candidate] = {}
-    for entry in statement.rules.bound:
-        cover = next((other for other in able if other.covers(entry)), None)
+    found: dict[_Candidate, None] = {}
+    for entry in candidate.statement.rules.bound:
+        around = (other for other in kept.around(entry) if other is not candidate)
+        cover = next(
+            (other for other in around if _clauses_cover(other.first, first) and other.covers(entry)), None
+        )
         if cover is None:
             return []
-        found[id(cover)] = cover
-    return list(found.values())
+        found[cover] = None
+    return list(found)
 
 
 def _clauses_cover(wide: Rule, narrow: Rule) -> bool:

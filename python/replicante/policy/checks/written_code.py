@@ -8,6 +8,7 @@ from ..assemble import Ancestry
 from ..diagnostics import Note, Span
 from ..findings import Findings
 from ..model import Policy, Rule
+from .cover import starts_agree
 from .instances import literal_start, path_instances, split_pattern
 
 _OWN_TREES = ("workspace", "tmp", "cache")
@@ -33,11 +34,12 @@ def check_written_code(policy: Policy, findings: Findings) -> None:
     writes = [rule for rule in allows if rule.action in ("write", "create") and _may_hold(rule, trees)]
     runs = [rule for rule in allows if rule.action == "execute" and _may_hold(rule, trees)]
     names = _Names(policy.origin.ancestry)
+    starts = {rule: literal_start(rule.pattern) for rule in writes}
     told: set[str] = set()
     for write in writes:
         for run in runs:
             mine = write if write.policy == policy.name else run
-            if mine.policy != policy.name or mine.id in told:
+            if mine.policy != policy.name or mine.id in told or not starts_agree(starts[write], run):
                 continue
             for narrow, path in _meeting(write, run):
                 if _is_ordinary(path, trees) and may(write.action, path) and may("execute", path):
