@@ -211,3 +211,23 @@ def test_outliving_a_killed_launcher(arena: Arena, children: Children) -> None:
     child.kill()
     child.wait(DEADLINE_S)
     assert gone(mark)
+
+
+def test_the_first_process_inside_names_nothing_of_the_host(arena: Arena) -> None:
+    """`/proc/1/cmdline` would tell where the package lies."""
+    done = arena.inside("tr '\\0' ' ' </proc/1/cmdline; cat /proc/1/comm")
+    assert done.out.split() == ["init", "init"]
+
+
+def test_two_agents_of_root_have_two_users(arena: Arena, children: Children) -> None:
+    """In a workspace of root each live agent has a user id that nobody else has."""
+    if arena.account.uid != 0:
+        # An unprivileged user has but one id: the namespaces alone part its agents (SECURITY.md).
+        assert arena.inside("id -u").out.strip() == str(arena.account.uid)
+        return
+    first = children.start(arena.inside_command(["sh", "-c", "id -u; exec sleep 600"]), arena.env)
+    assert first.stdout is not None
+    one = int(first.stdout.readline())
+    other = int(arena.inside("id -u").out)
+    assert one != other
+    assert {one, other} <= set(range(61184, 65520))

@@ -97,6 +97,7 @@ def prepare(
         "run_dir": _string(run_dir),
         "private_home": _string(kept_dir(state, "homes", key)),
         "cache": _string(kept_dir(state, "cache", key)),
+        "uids": _string(os.path.join(state, "uids")),
         "beneath": _list([state, config_path()]),
         "read_only": _list(_own_code(workspace)),
         "no_weaker": _boolean(options.no_weaker),

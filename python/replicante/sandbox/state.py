@@ -61,7 +61,7 @@ def open_state() -> str:
     path = state_path()
     try:
         _make(path)
-        for part in ("runs", "homes", "cache", "compiled"):
+        for part in ("runs", "homes", "cache", "compiled", "uids"):
             _make(os.path.join(path, part))
     except OSError as error:
         raise LaunchError(

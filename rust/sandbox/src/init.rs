@@ -6,7 +6,7 @@
 use crate::error::{During, StepError};
 use crate::launch::{Facts, Opened, Spec, tag};
 use crate::sys::{self, Cloned};
-use crate::{capabilities, landlock, limits, namespaces, terminal, view};
+use crate::{capabilities, landlock, limits, namespaces, terminal, title, view};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, wait};
@@ -36,6 +36,7 @@ struct Agent {
 /// Everything up to the agent's own process, in the order of `kernel.md` §2.
 fn set_up(spec: &Spec, channel: &OwnedFd, opened: Opened) -> Result<Agent, StepError> {
     expect(channel, tag::MAPPED)?;
+    title::hide("init")?;
     let fuse = spec.fuse.then(open_fuse).transpose()?;
     let trees = match opened {
         Some(trees) => trees,

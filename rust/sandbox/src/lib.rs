@@ -15,4 +15,5 @@ pub mod namespaces;
 pub mod probe;
 pub mod sys;
 pub mod terminal;
+pub mod title;
 pub mod view;

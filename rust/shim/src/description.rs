@@ -44,6 +44,8 @@ pub struct Description {
     pub run_dir: String,
     pub private_home: Option<String>,
     pub cache: String,
+    /// Directory of locks, one for each user id that a live run has.
+    pub uids: String,
     pub beneath: Vec<String>,
     pub read_only: Vec<String>,
     pub no_weaker: bool,
@@ -120,7 +122,7 @@ mod tests {
         let bindings = VARIABLES.map(|name| format!(r#""{name}":"/w""#)).join(",");
         format!(
             r#"{{"protocol":2,"version":"{VERSION}","argv":["true"],"cwd":"/w","bindings":{{{bindings}}},"run":"r",
-            "run_dir":"/r","private_home":null,"cache":"/c","beneath":[],"read_only":[],"no_weaker":false,
+            "run_dir":"/r","private_home":null,"cache":"/c","uids":"/u","beneath":[],"read_only":[],"no_weaker":false,
             "explain":false,"report":"text"}}"#
         ) + "\0packed\0"
     }

@@ -13,6 +13,7 @@ use crate::prepare::{served, user, view};
 use crate::record::Recorder;
 use crate::report;
 use crate::supervise::{self, Relay, SIGNALS, Watch};
+use crate::uid_lease::Lease;
 use replicante_core::seccomp::{self, Arch, Verdict};
 use replicante_sandbox::error::StepError;
 use replicante_sandbox::launch::{Facts, Message, Sandbox, Spec, User, start};
@@ -119,6 +120,8 @@ struct Run {
     /// Of every call; the filter is made from them and the broker answers by them.
     verdicts: BTreeMap<u32, Verdict>,
     user: User,
+    /// Of the user's id, where it is nobody's else.
+    _lease: Option<Lease>,
     view: View,
     layout: Layout,
     fuse: bool,
@@ -139,7 +142,7 @@ impl Run {
         })?;
         let compiled = policy.compiled();
         let mut guarantees = ledger::pending(compiled)?;
-        let user = user(&description)?;
+        let (user, lease) = user(&description)?;
         let usable = rustix::fs::access(
             "/dev/fuse",
             rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK,
@@ -196,6 +199,7 @@ impl Run {
             policy,
             arch,
             user,
+            _lease: lease,
             view,
             guarantees,
         })

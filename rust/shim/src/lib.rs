@@ -21,6 +21,7 @@ mod record;
 mod report;
 mod stand_in;
 mod supervise;
+mod uid_lease;
 
 use std::io::Write as _;
 use std::process::ExitCode;

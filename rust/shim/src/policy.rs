@@ -9,7 +9,7 @@ use replicante_core::glob::{Glob, Names, Segment as GlobSegment};
 use replicante_core::policy::{Action, BindError, Bucket, Compiled, Form, Source};
 use replicante_core::request::{Outcome, Request};
 use replicante_core::seccomp::{self, Arch, Verdict};
-use replicante_sandbox::view::{BENEATH, HOST_SOCKET, Pattern, Questions, Rights, Segment};
+use replicante_sandbox::view::{BENEATH, HOST_SOCKET, Pattern, Questions, Rights, Segment, is_at_or_below};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Ports that are told to Landlock one by one; more than these must be all unprivileged ones.
@@ -19,6 +19,8 @@ const FIRST_UNPRIVILEGED: u16 = 1024;
 
 pub struct Policy {
     engine: Engine,
+    /// What no policy shows.
+    beneath: Vec<String>,
 }
 
 impl Policy {
@@ -36,7 +38,10 @@ impl Policy {
         if let Some((expectation, decision)) = engine.failed_test() {
             return Err(ShimError::failed_test(expectation, decision.outcome));
         }
-        Ok(Self { engine })
+        Ok(Self {
+            engine,
+            beneath: description.beneath.clone(),
+        })
     }
 
     pub fn compiled(&self) -> &Compiled {
@@ -162,6 +167,9 @@ impl Policy {
     /// The line that would allow a refused request.
     pub fn fix(&self, action: &str, resource: &str) -> Option<String> {
         if action == "syscall" && (seccomp::is_floor(resource) || [UNKNOWN, FOREIGN].contains(&resource)) {
+            return None;
+        }
+        if self.beneath.iter().any(|ours| is_at_or_below(resource, ours)) {
             return None;
         }
         fixit::line(&self.engine, &Request::new(Action::from_word(action)?, resource))

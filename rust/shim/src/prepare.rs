@@ -3,44 +3,45 @@
 use crate::description::Description;
 use crate::error::ShimError;
 use crate::policy::Policy;
+use crate::uid_lease::{self, Lease};
 use replicante_core::policy::Home;
 use replicante_sandbox::error::StepError;
 use replicante_sandbox::launch::User;
 use replicante_sandbox::view::{Inputs, Layout, Places, Questions, Rights, View, Visibility, layout, plan};
 use std::fmt::Write as _;
 
-/// The agent's user: the caller, or as root the workspace's owner, or one that nobody else has.
-pub fn user(description: &Description) -> Result<User, ShimError> {
+/// The agent's user: the caller, or as root the workspace's owner, or one that no other live run has.
+pub fn user(description: &Description) -> Result<(User, Option<Lease>), ShimError> {
     let (uid, gid) = (
         rustix::process::geteuid().as_raw(),
         rustix::process::getegid().as_raw(),
     );
     if uid != 0 {
-        return Ok(User {
+        let caller = User {
             uid,
             gid,
             owner: None,
-        });
+        };
+        return Ok((caller, None));
     }
     let workspace = &description.bindings["workspace"];
     let stat = rustix::fs::stat(workspace.as_str())
         .map_err(|errno| StepError::new("look at the workspace", workspace, errno))?;
     if stat.st_uid != 0 {
-        return Ok(User {
+        let owner = User {
             uid: stat.st_uid,
             gid: stat.st_gid,
             owner: Some((stat.st_uid, stat.st_gid)),
-        });
+        };
+        return Ok((owner, None));
     }
-    // 61184–65519 belong to nobody (systemd's range of dynamic users); one for each live run by its process.
-    let spread =
-        u32::try_from(rustix::process::getpid().as_raw_nonzero().get()).unwrap_or(0) % (65519 - 61184);
-    let own = 61184 + spread;
-    Ok(User {
-        uid: own,
-        gid: own,
+    let lease = uid_lease::take(&description.uids)?;
+    let own = User {
+        uid: lease.uid,
+        gid: lease.uid,
         owner: Some((0, 0)),
-    })
+    };
+    Ok((own, Some(lease)))
 }
 
 /// Plans the view of a run.
