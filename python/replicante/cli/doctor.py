@@ -19,6 +19,7 @@ Ends with 0 if a run under the default policy would start, else 1.
 Examples:
   replicante doctor
   replicante doctor --json
+  replicante doctor --fix
 """
 
 
@@ -29,11 +30,19 @@ def add_to(root: typer.Typer) -> None:
 
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Print the commands that would help, and run none of them.")
+    ] = False,
 ) -> int:
     """Prints the guarantees of `sandbox.doctor.examine`."""
-    from replicante.sandbox.doctor import examine
+    from replicante.sandbox.doctor import examine, fix_command
 
     guarantees = examine()
+    if fix:
+        commands = [command for each in guarantees if (command := fix_command(each)) is not None]
+        for command in commands:
+            typer.echo(command)
+        return exit_codes.GOOD
     ok = all(guarantee.degree != "not held" for guarantee in guarantees)
     if as_json:
         print_json(ok, guarantees=[asdict(guarantee) for guarantee in guarantees], diagnostics=[])

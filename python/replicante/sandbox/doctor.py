@@ -16,7 +16,7 @@ from typing import Literal, TypedDict, cast
 
 from replicante._core import __version__
 from replicante.errors import LaunchError, PolicyError
-from replicante.sandbox import state
+from replicante.sandbox import apparmor, state
 from replicante.sandbox.bindings import default_bindings, resolve_workspace
 from replicante.sandbox.find_policy import operator_default
 from replicante.sandbox.load_reference import load_reference
@@ -126,7 +126,30 @@ def judge(finding: Finding, accepted: Sequence[str]) -> Guarantee:
         missing = [name for name in meaning.stand_ins if name not in accepted]
         degree = "weaker" if meaning.stand_ins and not missing else "not held"
     help = "" if degree == "held" else finding["help"]
+    if help and finding["mechanism"] == "namespaces" and apparmor.restricts():
+        help = "load the AppArmor profile whose command `replicante doctor --fix` prints"
     return Guarantee(finding["mechanism"], meaning.text, degree, finding["found"], help)
+
+
+def fix_command(guarantee: Guarantee) -> str | None:
+    """The shell command that makes a guarantee hold; None where one command does not.
+
+    Args:
+        guarantee: of `examine`.
+    """
+    if guarantee.degree == "held":
+        return None
+    match guarantee.name:
+        case "namespaces" if apparmor.restricts():
+            return apparmor.load_command(shim_path())
+        case "namespaces":
+            return "sudo sysctl -w user.max_user_namespaces=15000"
+        case "fuse" if not os.path.exists("/dev/fuse"):
+            return "sudo modprobe fuse"
+        case "fuse":
+            return "sudo chmod 0666 /dev/fuse"
+        case _:
+            return None
 
 
 def _system() -> Guarantee:

@@ -77,6 +77,11 @@ impl ShimError {
 /// What helps against a step that failed.
 fn help(error: &StepError) -> &'static str {
     match (error.step.as_str(), error.errno) {
+        ("make the namespaces" | "map the user" | "map the group" | "separate mounts", _)
+            if apparmor_restricts() =>
+        {
+            "AppArmor restricts user namespaces here: load the profile whose command `replicante doctor --fix` prints"
+        }
         ("make the namespaces" | "map the user" | "map the group", _) => {
             "this machine restricts user namespaces: run `replicante doctor` for the one change that helps"
         }
@@ -89,4 +94,10 @@ fn help(error: &StepError) -> &'static str {
         }
         _ => "run `replicante doctor` to see what this machine can enforce",
     }
+}
+
+/// Whether this system lets only programs with a profile make user namespaces (Ubuntu since 23.10).
+fn apparmor_restricts() -> bool {
+    std::fs::read_to_string("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
+        .is_ok_and(|setting| setting.trim() == "1")
 }
