@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from replicante import Policy, PolicyError, parse_policy
 from replicante.policy.diagnostics import Source
 from replicante.policy.fmt import format_file
+from replicante.policy.lint import lint
 from replicante.policy.parse import parse
 
 ROOT = Path(__file__).parents[2]
@@ -118,6 +119,7 @@ def test_a_text_is_a_policy_or_is_refused_with_its_places(text: str) -> None:
     assert again.identity == policy.identity
     assert again.compiled_form != b""
     policy.compile()
+    assert all(finding.render() for finding in lint(policy))
 
 
 @given(mutated())
