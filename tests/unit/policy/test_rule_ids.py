@@ -10,7 +10,6 @@ from syrupy.assertion import SnapshotAssertion
 
 from replicante import PolicyError, load_policy, parse_policy
 from replicante.policy.model import Policy
-from replicante.policy.shipped import shipped_names
 
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors/policy-vectors.json").read_text(encoding="utf-8"))
 _EXAMPLES = Path(__file__).parents[3] / "docs/examples"
@@ -24,11 +23,6 @@ def ids_and_texts(policy: Policy) -> list[str]:
         for rule_id, place in sorted(policy.source_map.items())
         if rule_id.partition("/")[0] in shown
     ]
-
-
-@pytest.mark.parametrize("name", sorted(shipped_names()))
-def test_of_the_policies_that_ship(name: str, bindings: dict[str, str], snapshots: SnapshotAssertion) -> None:
-    assert "\n".join(ids_and_texts(load_policy(name, variables=bindings))) == snapshots
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
