@@ -47,6 +47,8 @@ SYSTEM_PROGRAMS = {
     "make": "make",
     "strace": "strace",
     "bwrap": "bubblewrap",
+    "dbus-daemon": "dbus-daemon",
+    "dbus-send": "dbus-bin",
     "tmux": "tmux",
     "nano": "nano",
     "node": "nodejs",

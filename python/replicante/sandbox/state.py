@@ -151,8 +151,15 @@ def prune_runs(state: str) -> None:
             return
     except FileNotFoundError:
         pass
-    with open(marker, "wb"):
-        pass
+    try:
+        with open(marker, "wb"):
+            pass
+    except OSError as error:
+        raise LaunchError(
+            f"the state directory can't be used: {marker}: {error.strerror}",
+            code="L021",
+            help="free space in it",
+        ) from error
     from replicante.sandbox.retention import remove_old_runs
 
     remove_old_runs(os.path.join(state, "runs"), now, KEEP_RUNS_DAYS * 86_400, KEEP_RUNS_BYTES)

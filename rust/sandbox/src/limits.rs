@@ -19,6 +19,10 @@ pub struct Limits {
     pub nice: i32,
 }
 
+/// Seconds that a process has beyond its share of processor time. The sum over all processes is looked at ten times a
+/// second and ends the run by name; `RLIMIT_CPU` kills without a word, so it comes later, for the case that nobody looks.
+const CPU_GRACE_S: u64 = 3;
+
 /// Sets the limits on this process and reads them back.
 ///
 /// # Errors
@@ -28,7 +32,11 @@ pub fn apply(limits: &Limits) -> Result<(), StepError> {
         (Resource::Nofile, "open files", limits.open_files),
         (Resource::Fsize, "file size", limits.file_size),
         (Resource::Nproc, "processes", limits.processes),
-        (Resource::Cpu, "processor time", limits.cpu_seconds),
+        (
+            Resource::Cpu,
+            "processor time",
+            limits.cpu_seconds.map(|seconds| seconds + CPU_GRACE_S),
+        ),
         // KERNEL: only 1 also stops a `core_pattern` pipe, a program of the host that would run as root (`kernel.md` §2).
         (Resource::Core, "core dumps", Some(1)),
     ];

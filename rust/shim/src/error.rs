@@ -26,9 +26,7 @@ pub enum ShimError {
     Step(#[from] StepError),
     #[error("error[L011]: not started: {what}; {help}")]
     Refused { what: String, help: String },
-    #[error(
-        "error[L012]: the journal can't be written: {what}: {why}; free space in the state directory or choose another by XDG_STATE_HOME"
-    )]
+    #[error("error[L012]: the journal can't be written: {what}: {why}; free space in the state directory")]
     Journal { what: String, why: String },
 }
 

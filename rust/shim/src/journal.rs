@@ -5,6 +5,7 @@
 use crate::error::ShimError;
 use replicante_core::journal::{MOST_BODY, MOST_EVENTS, MOST_LINE, Position, encode};
 use rustix::fs::{FallocateFlags, Mode, OFlags, fallocate, fdatasync, mkdir, open};
+use rustix::io::Errno;
 use std::os::fd::OwnedFd;
 
 /// The journal's file, for syncing alone.
@@ -31,6 +32,8 @@ pub struct Journal {
     position: Position,
     waiting: Vec<Vec<u8>>,
     waiting_bytes: usize,
+    /// Why a frame was not written whole. Nothing is appended after it: the chain would be broken where it is torn.
+    lost: Option<Errno>,
 }
 
 impl Journal {
@@ -42,7 +45,7 @@ impl Journal {
         let directory = format!("{run_dir}/journal");
         let failed = |what: &str| {
             let what = what.to_owned();
-            move |errno: rustix::io::Errno| ShimError::Journal {
+            move |errno: Errno| ShimError::Journal {
                 what,
                 why: errno.to_string(),
             }
@@ -58,7 +61,7 @@ impl Journal {
         let file = open(path.as_str(), flags, Mode::from_raw_mode(0o600)).map_err(failed(&path))?;
         match fallocate(&file, FallocateFlags::KEEP_SIZE, 0, RESERVE) {
             // Some file systems can't reserve; what they hold is then written as it comes.
-            Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => {}
+            Ok(()) | Err(Errno::OPNOTSUPP) => {}
             Err(errno) => return Err(failed("2 MiB of reserve")(errno)),
         }
         Ok(Self {
@@ -66,6 +69,7 @@ impl Journal {
             position: Position::default(),
             waiting: Vec::new(),
             waiting_bytes: 0,
+            lost: None,
         })
     }
 
@@ -100,17 +104,19 @@ impl Journal {
         self.waiting.clear();
         self.waiting_bytes = 0;
         let mut rest = frame.as_slice();
-        while !rest.is_empty() {
-            let written =
-                rustix::io::retry_on_intr(|| rustix::io::write(&self.file, rest)).map_err(|errno| {
-                    ShimError::Journal {
-                        what: "frame".into(),
-                        why: errno.to_string(),
-                    }
-                })?;
-            rest = &rest[written..];
+        while !rest.is_empty() && self.lost.is_none() {
+            match rustix::io::retry_on_intr(|| rustix::io::write(&self.file, rest)) {
+                Ok(written) => rest = &rest[written..],
+                Err(errno) => self.lost = Some(errno),
+            }
         }
-        Ok(())
+        match self.lost {
+            None => Ok(()),
+            Some(errno) => Err(ShimError::Journal {
+                what: "frame".into(),
+                why: errno.to_string(),
+            }),
+        }
     }
 
     /// A handle by which another thread puts what is written on disk.
@@ -123,5 +129,35 @@ impl Journal {
             why: errno.to_string(),
         })?;
         Ok(Disk(file))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read as _;
+    use std::os::fd::AsFd as _;
+
+    #[test]
+    fn nothing_follows_a_frame_that_was_not_written() {
+        let full = open("/dev/full", OFlags::WRONLY, Mode::empty()).unwrap();
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let mut journal = Journal {
+            file: full,
+            position: Position::default(),
+            waiting: Vec::new(),
+            waiting_bytes: 0,
+            lost: None,
+        };
+        journal.append(b"{}".to_vec()).unwrap();
+        assert!(journal.close_frame().is_err());
+        // Now there would be space again.
+        journal.file = writer.as_fd().try_clone_to_owned().unwrap();
+        journal.append(b"{}".to_vec()).unwrap();
+        assert!(journal.close_frame().is_err());
+        drop((journal, writer));
+        let mut written = Vec::new();
+        reader.read_to_end(&mut written).unwrap();
+        assert_eq!(written, b"");
     }
 }
