@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TypeAlias, cast
+from typing import cast
 
-from lark import Token, Tree
+from lark import Token
 
 from . import ast, literals
 from .build_mcp import condition, json_object
 from .clause_table import BLOCK_LIMITS, RULE_LIMITS, check_clauses, check_limits
 from .diagnostics import Span
 from .findings_of_text import TextFindings
-
-Node: TypeAlias = "Tree[Token]"
+from .grammar import Node
 
 MAX_NAME = 64
 """Characters of a name or label (T3)."""
@@ -86,13 +85,12 @@ class TreeBuilder:
 
     def _span(self, node: Node) -> Span:
         """Gives the span of a statement without the `;` that may end it."""
-        meta = node.meta
-        end = meta.end_pos
+        end = node.end
         if self._text[end - 1] == ";":
             end -= 1
             while self._text[end - 1].isspace():
                 end -= 1
-        return Span(meta.start_pos, end, meta.line, meta.column)
+        return Span(node.start, end, node.line, node.column)
 
     @staticmethod
     def _keyword(node: Node) -> Span:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias, cast
+from typing import cast
 
-from lark import Token, Tree
+from lark import Token
 
 from . import ast, literals
 from .diagnostics import Span
 from .findings_of_text import TextFindings
-
-Node: TypeAlias = "Tree[Token]"
+from .grammar import Node
 
 MAX_DEPTH = 64
 """Levels of a condition or of JSON, as of a message (M4)."""
@@ -114,8 +113,7 @@ def _check(node: Node, findings: TextFindings) -> ast.ArgumentCheck:
 
 
 def _span(node: Node) -> Span:
-    meta = node.meta
-    return Span(meta.start_pos, meta.end_pos, meta.line, meta.column)
+    return Span(node.start, node.end, node.line, node.column)
 
 
 def _tokens(node: Node) -> list[Token]:

@@ -19,13 +19,58 @@ from pathlib import Path
 from typing import cast
 
 import lark
-from lark import Lark, Token, Tree, UnexpectedCharacters, UnexpectedInput, UnexpectedToken
+from lark import Lark, Token, UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
 END = 2**63
 """An offset beyond every text."""
 
 _GRAMMAR_PATH = Path(__file__).with_name("grammar.lark")
 _QUOTED_WORD = re.compile(r'"([a-z][a-z-]*)"')
+
+
+PUNCTUATION = frozenset(
+    {"LBRACE", "RBRACE", "LSQB", "RSQB", "LPAR", "RPAR", "COMMA", "SEMICOLON", "COLON", "DOT"}
+)
+"""Terminals that mean nothing beyond their place; like those that begin with `_` they are in no node."""
+
+
+class Node:
+    """What a rule of the grammar has read: its place, and its parts without keywords and punctuation.
+
+    It takes the place of Lark's own tree: finding out the place of each node afterwards took that as long as
+    all the rest of parsing.
+
+    Attributes:
+        data: the rule's name.
+        children: the parts.
+        start: offset of the first character.
+        end: offset behind the last character.
+        line: of the first character, from 1.
+        column: of the first character, from 1.
+    """
+
+    __slots__ = ("children", "column", "data", "end", "line", "start")
+
+    def __init__(self, data: str, children: list[Node | Token]) -> None:
+        """Takes all parts, keywords and punctuation included."""
+        self.data = data
+        self.start = self.end = 0
+        self.line = self.column = 1
+        if data[0] == "_" or not children:
+            # The parts of such a rule become those of the rule around it, which needs them all for its place.
+            self.children = children
+            return
+        first, last = children[0], children[-1]
+        if isinstance(first, Node):
+            self.start, self.line, self.column = first.start, first.line, first.column
+        else:
+            self.start, self.line, self.column = first.start_pos or 0, first.line or 1, first.column or 1
+        self.end = last.end if isinstance(last, Node) else last.end_pos or 0
+        self.children = [
+            child
+            for child in children
+            if isinstance(child, Node) or not (child.type[0] == "_" or child.type in PUNCTUATION)
+        ]
 
 
 @cache
@@ -53,13 +98,13 @@ def _grammar() -> str:
     return _GRAMMAR_PATH.read_text(encoding="utf-8")
 
 
-def read(text: str, start: str) -> Tree[Token]:
+def read(text: str, start: str) -> Node:
     """Parses a text from one of the start symbols.
 
     Raises:
         UnexpectedInput: At the first place where the text stops to follow the grammar.
     """
-    return parser().parse(text, start=start)  # pyright: ignore[reportUnknownMemberType]
+    return cast("Node", parser().parse(text, start=start))  # pyright: ignore[reportUnknownMemberType]
 
 
 def stopped_at(error: UnexpectedInput) -> tuple[int, frozenset[str]]:
@@ -85,8 +130,9 @@ def _build(text: str) -> Lark:
         parser="lalr",
         lexer="contextual",
         start=["start", "body", "request"],
-        propagate_positions=True,
+        keep_all_tokens=True,
         maybe_placeholders=False,
+        tree_class=Node,
     )
 
 

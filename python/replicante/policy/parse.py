@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
-from lark import Token, Tree, UnexpectedInput
+from lark import UnexpectedInput
 
 from . import ast
 from .build import TreeBuilder
 from .diagnostics import MAX_DIAGNOSTICS, Diagnostic, Source, in_order, is_forbidden_character
 from .findings_of_text import TextFindings
-from .grammar import read, stopped_at
+from .grammar import Node, read, stopped_at
 from .scan import OpenBlock, Piece, open_blocks, recover, scan
 from .syntax_errors import tell_end, tell_unexpected
+
+_HEADER = re.compile(r"[ \t\r\n]*language[ \t]+1[ \t\r\n;]")
+"""How nearly every file begins; all others are looked at piece by piece."""
 
 MAX_BYTES = 1024 * 1024
 """A policy text is at most this large in UTF-8 (T1)."""
@@ -31,11 +35,11 @@ def parse(source: Source) -> tuple[ast.File | None, list[Diagnostic]]:
     findings = TextFindings(source)
     if not _check_characters(findings):
         return None, findings.diagnostics
-    pieces = scan(source.text)
-    words = [piece for piece in pieces if piece.kind != "comment"]
-    text, start = _without_bad_header(source.text, words, findings)
-    tree = _read(text, start, words, findings)
-    file = None if tree is None else TreeBuilder(findings).file(tree, tuple(_comments(source, pieces)))
+    text, start = source.text, "start"
+    if _HEADER.match(text) is None:
+        text, start = _without_bad_header(text, _words(text), findings)
+    tree = _read(text, start, findings)
+    file = None if tree is None else TreeBuilder(findings).file(tree, tuple(_comments(source)))
     return file, in_order(findings.diagnostics)
 
 
@@ -52,8 +56,7 @@ def parse_request(text: str, filename: str = "<request>") -> tuple[ast.Request |
     try:
         tree = read(text, "request")
     except UnexpectedInput as error:
-        words = [piece for piece in scan(text) if piece.kind != "comment"]
-        _tell(error, words, findings)
+        _tell(error, _words(text), findings)
         return None, findings.diagnostics
     request = TreeBuilder(findings).request(tree)
     return (None if findings.diagnostics else request), in_order(findings.diagnostics)
@@ -154,13 +157,19 @@ def _without_bad_header(text: str, words: list[Piece], findings: TextFindings) -
     return (_blank(text, span.start, span.end) if is_number_wrong else text), "body"
 
 
-def _read(text: str, start: str, words: list[Piece], findings: TextFindings) -> Tree[Token] | None:
+def _words(text: str) -> list[Piece]:
+    return [piece for piece in scan(text) if piece.kind != "comment"]
+
+
+def _read(text: str, start: str, findings: TextFindings) -> Node | None:
     """Parses a text; after each error the statement around it is blanked out and the rest read again."""
-    while words:
+    while True:
         try:
             return read(text, start)
         except UnexpectedInput as error:
-            words = [piece for piece in scan(text) if piece.kind != "comment"]
+            words = _words(text)
+            if not words:
+                return None
             at = _tell(error, words, findings)
             if at is None or len(findings.diagnostics) >= MAX_DIAGNOSTICS:
                 return None
@@ -168,7 +177,6 @@ def _read(text: str, start: str, words: list[Piece], findings: TextFindings) -> 
             if following == text:
                 return None
             text = following
-    return None
 
 
 def _after(text: str, words: list[Piece], at: int) -> str:
@@ -212,8 +220,8 @@ def _blank(text: str, start: int, end: int) -> str:
     return text[:start] + kept + text[end:]
 
 
-def _comments(source: Source, pieces: list[Piece]) -> Iterator[ast.Comment]:
-    for piece in pieces:
+def _comments(source: Source) -> Iterator[ast.Comment]:
+    for piece in scan(source.text) if "#" in source.text else ():
         if piece.kind == "comment":
             span = source.span(piece.start, piece.end)
             before = source.text[source.text.rfind("\n", 0, piece.start) + 1 : piece.start]
