@@ -183,3 +183,15 @@ def test_a_kept_policy_whose_tests_fail_in_another_workspace_is_refused_there(
     assert "expects allow of write" in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "other" / "started").exists()
+
+
+def test_a_limit_of_an_own_rule_that_nothing_enforces_is_refused(run: Run, tmp_path: Path) -> None:
+    policy = tmp_path / "own.policy"
+    policy.write_text(
+        "language 1\npolicy own extends moderate {\n"
+        '    filesystem { allow write, create "/srv/none/**" max-files 3 as inbox }\n}\n'
+    )
+    done = run("run", "--policy", str(policy), *TOUCH)
+    assert done.returncode == 125
+    assert f"rule own/inbox ({policy}:3:18): no limit of a rule on files is enforced yet" in done.stderr
+    assert done.stderr.count("\n") == 1

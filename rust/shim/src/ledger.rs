@@ -5,7 +5,7 @@
 
 use crate::error::ShimError;
 use replicante_core::glob::{Glob, Segment};
-use replicante_core::policy::{Action, Compiled, Effect, Rule};
+use replicante_core::policy::{Action, Bucket, Compiled, Effect, Rule};
 use replicante_sandbox::view::{Node, Rights, View, is_at_or_below};
 use serde::Serialize;
 
@@ -58,12 +58,51 @@ const PENDING: [Pending; 3] = [
     },
 ];
 
+/// The limits on files that wait for the file broker; the `max-file` of the block is `RLIMIT_FSIZE`.
+///
+/// # Errors
+/// L011 when a rule of a policy that does not ship has one.
+fn file_limits(policy: &Compiled) -> Result<Option<Guarantee>, ShimError> {
+    let bounds = |bucket: &usize, of_rule: bool| match policy.buckets[*bucket] {
+        Bucket::MaxTotal { .. } | Bucket::MaxFiles { .. } => true,
+        Bucket::MaxFile { .. } => of_rule,
+        _ => false,
+    };
+    let mut rules = policy
+        .rules
+        .iter()
+        .filter(|rule| rule.action.is_file() && rule.limits.iter().any(|bucket| bounds(bucket, true)))
+        .peekable();
+    let any = rules.peek().is_some()
+        || policy
+            .blocks
+            .filesystem
+            .iter()
+            .any(|bucket| bounds(bucket, false));
+    if let Some(own) = rules.find(|rule| is_own(policy, rule.source)) {
+        let source = &policy.sources[own.source];
+        return Err(ShimError::Refused {
+            what: format!(
+                "rule {} ({}:{}:{}): no limit of a rule on files is enforced yet",
+                source.id, source.file, source.line, source.column
+            ),
+            help: "leave its `max-file`, `max-total` and `max-files` out, or bound the block by `limit max-file`".into(),
+        });
+    }
+    Ok(any.then(|| Guarantee {
+        name: "limits on files".into(),
+        state: State::Pending,
+        by: "only the `max-file` of a block is in force; `max-total`, `max-files` and those of rules are not"
+            .into(),
+    }))
+}
+
 /// The guarantees that wait for their enforcer.
 ///
 /// # Errors
 /// L011 when a policy that does not ship has a statement that nothing enforces and that doesn't lead to a denial.
 pub fn pending(policy: &Compiled) -> Result<Vec<Guarantee>, ShimError> {
-    let mut guarantees = Vec::new();
+    let mut guarantees: Vec<Guarantee> = file_limits(policy)?.into_iter().collect();
     for entry in &PENDING {
         let mut rules = policy
             .rules
