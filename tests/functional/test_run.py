@@ -208,3 +208,25 @@ def test_on_a_terminal_a_run_can_be_typed_to_stopped_continued_and_interrupted(w
         terminal.wait_for("\r icanon")
     finally:
         terminal.close()
+
+
+def test_a_denied_name_that_the_hosts_modes_shut_anyway_stops_no_run(tmp_path: Path) -> None:
+    """To the agent of root, who is another user, a directory of mode 0700 is shut."""
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o700)
+    (locked / "secret").write_text("token")
+    workspace = tmp_path / "workspace"
+    workspace.mkdir()
+    policy = tmp_path / "own.policy"
+    policy.write_text(
+        PLAIN_POLICY.replace(
+            "  filesystem {\n",
+            "  accept weaker memory, processes, cpu, io\n  filesystem {\n"
+            f'    allow read "{tmp_path}/**"\n    deny any "{locked}/secret" as secret\n',
+        )
+    )
+    done = run(workspace, "--policy", str(policy), "--", "cat", str(locked / "secret"))
+    assert done.returncode == 1
+    assert "error[" not in done.stderr
+    assert done.stdout == ""
+    assert (locked / "secret").read_text() == "token"

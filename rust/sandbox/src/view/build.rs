@@ -299,6 +299,13 @@ impl Builder<'_> {
                 self.gone.push(path.to_owned());
                 Ok(())
             }
+            Err(rustix::io::Errno::ACCESS) => {
+                // Root's own directory, and root's agent has another user: it has no more rights than this process.
+                self.gone.push(format!(
+                    "shut to the agent's user by the host's own modes: {path}"
+                ));
+                Ok(())
+            }
             Err(errno) => Err(StepError::new("mask a name", path, errno)),
         }
     }
