@@ -37,6 +37,10 @@ struct Agent {
 fn set_up(spec: &Spec, channel: &OwnedFd, opened: Opened) -> Result<Agent, StepError> {
     expect(channel, tag::MAPPED)?;
     title::hide("init")?;
+    if spec.group.is_some() {
+        // KERNEL: the namespace made at birth begins at the parent's group, not at the one that was joined by birth.
+        sys::begin_cgroup_namespace().during("make the namespaces", "cgroup")?;
+    }
     let fuse = spec.fuse.then(open_fuse).transpose()?;
     let trees = match opened {
         Some(trees) => trees,

@@ -35,6 +35,8 @@ pub struct Spec {
     pub keep: CapabilitySet,
     pub user: User,
     pub terminal: bool,
+    /// The control group in which the sandbox is born; `None`: the caller's own.
+    pub group: Option<OwnedFd>,
     /// What the agent gets as standard output and error; `None`: the terminal, else the caller's own.
     pub output: [Option<OwnedFd>; 2],
 }
@@ -130,7 +132,10 @@ pub fn start(spec: &Spec) -> Result<Sandbox, StepError> {
         }
         None => None,
     };
-    match sys::clone_sandbox().during("make the namespaces", "user, mount, pid, net, ipc, uts, cgroup")? {
+    let group = spec.group.as_ref().map(AsFd::as_fd);
+    match sys::clone_sandbox(group)
+        .during("make the namespaces", "user, mount, pid, net, ipc, uts, cgroup")?
+    {
         Cloned::Child => {
             drop(ours);
             init::run(spec, &theirs, opened)

@@ -5,6 +5,7 @@
 #![deny(unsafe_code)]
 
 pub mod capabilities;
+pub mod cgroup;
 pub mod error;
 pub mod fuse;
 pub mod init;

@@ -1,5 +1,6 @@
 //! What this machine can enforce, asked of the kernel and never of its version. Nothing of the agent runs here.
 
+use crate::cgroup::{self, Controller};
 use crate::sys::{self, Cloned};
 use landlock::{ABI, Access, AccessFs, CompatLevel, Compatible, Ruleset, RulesetAttr};
 use rustix::fs::{Access as FileAccess, access};
@@ -23,7 +24,7 @@ pub fn all() -> Vec<Finding> {
 }
 
 fn namespaces() -> Finding {
-    let attempt = match sys::clone_sandbox() {
+    let attempt = match sys::clone_sandbox(None) {
         Ok(Cloned::Child) => {
             // KERNEL: where AppArmor restricts user namespaces, the clone succeeds and the capabilities are empty.
             let capable = rustix::thread::capabilities(None).is_ok_and(|sets| !sets.effective.is_empty());
@@ -97,33 +98,31 @@ fn fuse() -> Finding {
 }
 
 fn cgroup() -> Finding {
-    let place = own_cgroup().unwrap_or_default();
-    let path = format!("/sys/fs/cgroup{place}");
-    let delegated = !place.is_empty()
-        && access(
-            format!("{path}/cgroup.subtree_control").as_str(),
-            FileAccess::WRITE_OK,
-        )
-        .is_ok()
-        && std::fs::read_to_string(format!("{path}/cgroup.controllers"))
-            .is_ok_and(|list| list.contains("memory"));
-    let found = if delegated {
-        format!("delegated at {place}")
-    } else {
-        "not delegated: stand-ins for amounts".to_owned()
+    // The process that asks would have become the shim, and so not stand beside it.
+    let asking = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get());
+    let (present, found) = match cgroup::find(asking) {
+        Ok(place) => {
+            let missing: Vec<&str> = Controller::ALL
+                .into_iter()
+                .filter(|controller| !place.controllers.contains(controller))
+                .map(Controller::word)
+                .collect();
+            let without = if missing.is_empty() {
+                String::new()
+            } else {
+                format!(" without {}", missing.join(", "))
+            };
+            (
+                missing.is_empty(),
+                format!("delegated at {}{without}", place.directory),
+            )
+        }
+        Err(why) => (false, format!("not delegated ({why}): stand-ins for amounts")),
     };
     Finding {
         mechanism: "cgroup",
-        present: delegated,
+        present,
         found,
-        help: "run under `systemd-run --user --scope -p Delegate=yes`",
+        help: "start it under `systemd-run --user --scope -p Delegate=yes`, as root without `--user`",
     }
-}
-
-/// The cgroup v2 path of this process, or `None` where there is none.
-fn own_cgroup() -> Option<String> {
-    let text = std::fs::read_to_string("/proc/self/cgroup").ok()?;
-    text.lines()
-        .find_map(|line| line.strip_prefix("0::"))
-        .map(str::to_owned)
 }

@@ -1,5 +1,6 @@
 //! One run, from the launch description to the exit code.
 
+use crate::amounts::{self, bound};
 use crate::broker::{masks, syscalls};
 use crate::description::{self, Description};
 use crate::ending::{complaint, exit_code};
@@ -7,6 +8,7 @@ use crate::environment::{Caller, environment};
 use crate::error::ShimError;
 use crate::journal::Journal;
 use crate::ledger::{self, Guarantee, State};
+use crate::meter::Meter;
 use crate::output::outputs;
 use crate::policy::Policy;
 use crate::prepare::{served, user, view};
@@ -15,6 +17,7 @@ use crate::report;
 use crate::supervise::{self, Relay, SIGNALS, Watch};
 use crate::uid_lease::Lease;
 use replicante_core::seccomp::{self, Arch, Verdict};
+use replicante_sandbox::cgroup::{self, Group};
 use replicante_sandbox::error::StepError;
 use replicante_sandbox::launch::{Facts, Message, Sandbox, Spec, User, start};
 use replicante_sandbox::limits::Limits;
@@ -65,6 +68,10 @@ fn to_its_end(description: Description) -> Result<u8, ShimError> {
     let signals = sys::signal_fd(&SIGNALS).map_err(|errno| StepError::new("watch signals", "shim", errno))?;
     let (mut spec, relays) = run.spec()?;
     let sandbox = start(&spec)?;
+    if let Err(error) = run.group.as_ref().map_or(Ok(()), Group::born) {
+        sandbox.kill();
+        return Err(error.into());
+    }
     // The agent's ends of the pipes are its own now.
     spec.output = [None, None];
     let ready = match run.bring_up(&sandbox, &spec, &recorder) {
@@ -90,12 +97,17 @@ fn to_its_end(description: Description) -> Result<u8, ShimError> {
         signals,
         recorder: &recorder,
         limits: &limits,
+        meter: Meter::new(
+            sandbox.pid.as_raw_nonzero().get(),
+            run.group.as_ref().map(amounts::measured),
+            &limits,
+        ),
         relays,
         terminal: ready.terminal,
         raw,
     });
     let (code, whose, words) = exit_code(&ending);
-    let groups = recorder.finish("run.exit", &json!({"code": code, "whose": whose, "why": words}))?;
+    let totals = recorder.finish("run.exit", &json!({"code": code, "whose": whose, "why": words}))?;
     if let Some(line) = complaint(&ending, &run.description.argv[0]) {
         // A closed standard error leaves the exit code to speak.
         let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("{line}\n").as_bytes());
@@ -103,10 +115,11 @@ fn to_its_end(description: Description) -> Result<u8, ShimError> {
     report::write(
         run.description.report,
         &run.policy,
-        &groups,
+        &totals,
         &words,
         &run.description.run,
     );
+    drop(run.group.take());
     // The process ends now: the kernel frees its memory in one go.
     std::mem::forget(run);
     Ok(code)
@@ -125,6 +138,9 @@ struct Run {
     view: View,
     layout: Layout,
     fuse: bool,
+    limits: Limits,
+    /// Ends with this, after everything that is in it.
+    group: Option<Group>,
     guarantees: Vec<Guarantee>,
 }
 
@@ -135,7 +151,9 @@ struct Ready {
 }
 
 impl Run {
-    fn prepare(description: Description, policy: Arc<Policy>) -> Result<Self, ShimError> {
+    fn prepare(mut description: Description, policy: Arc<Policy>) -> Result<Self, ShimError> {
+        // Who may write there leaves the group that bounds it, and a delegated group belongs to the agent's own user.
+        description.read_only.extend(cgroup::mounts());
         let arch = Arch::native().ok_or_else(|| ShimError::Refused {
             what: "agents run on x86_64 and aarch64 alone".into(),
             help: "use the container image on such a machine".into(),
@@ -169,28 +187,8 @@ impl Run {
                 by,
             )?);
         }
-        for (name, by) in [
-            (
-                "memory",
-                "sampled ten times a second, the largest process is killed; overshoot is possible",
-            ),
-            ("processes", "RLIMIT_NPROC for the agent's user in this namespace"),
-            ("cpu", "niceness, RLIMIT_CPU for each process"),
-            ("io", "nothing: reading and writing are not bounded"),
-            ("freeze", "SIGSTOP in rounds"),
-        ] {
-            let is_of = |key: &String| key == name || (name == "io" && key.starts_with("io-"));
-            let stated = compiled.stated.iter().any(is_of) || name == "freeze";
-            if stated || description.no_weaker {
-                guarantees.push(ledger::weaker(
-                    compiled,
-                    description.no_weaker,
-                    name,
-                    "no cgroup v2 is delegated here",
-                    by,
-                )?);
-            }
-        }
+        let bounds = bound(&description, compiled, policy.max_file())?;
+        guarantees.extend(bounds.guarantees);
         Ok(Self {
             fuse: usable && !layout.table.nodes.is_empty(),
             layout,
@@ -201,6 +199,8 @@ impl Run {
             user,
             _lease: lease,
             view,
+            limits: bounds.limits,
+            group: bounds.group,
             guarantees,
         })
     }
@@ -214,7 +214,12 @@ impl Run {
         }
         let on_terminal = terminal::on_terminal();
         let (output, relays) = outputs(on_terminal, self.user)?;
-        let resources = &compiled.resources;
+        let group = self
+            .group
+            .as_ref()
+            .map(|group| group.descriptor().try_clone_to_owned())
+            .transpose()
+            .map_err(|error| StepError::because("start", "the run's group", error.to_string()))?;
         let places = &self.description.bindings;
         let caller = Caller {
             all: std::env::vars().collect(),
@@ -244,13 +249,8 @@ impl Run {
             accept_no_landlock: !self.description.no_weaker
                 && compiled.accept.iter().any(|name| name == "landlock"),
             filter: seccomp::assemble(self.arch, &self.verdicts),
-            limits: Limits {
-                open_files: Some(resources.open_files),
-                file_size: self.policy.max_file(),
-                processes: Some(resources.threads.min(resources.processes)),
-                cpu_seconds: Some((resources.cpu_time / 1_000_000_000).max(1)),
-                nice: i32::from(compiled.stated.iter().any(|key| key == "cpu")),
-            },
+            limits: self.limits,
+            group,
             keep,
             user: self.user,
             terminal: on_terminal,

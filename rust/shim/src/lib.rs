@@ -1,10 +1,11 @@
 //! The shim: reads a launch description, sets the sandbox up, answers for it, keeps its journal, and ends with it.
 //!
-//! Usage: `replicante-shim run --launch-fd N` · `replicante-shim probe` · `replicante-shim --version`. People use
-//! `replicante run`, which writes the description (`docs/reference/compiled-form.md`) and becomes the shim.
+//! Usage: `replicante-shim run --launch-fd N` · `probe` · `leftovers RUNS` (the directory of all runs) · `--version`.
+//! People use `replicante run`, which writes the description (`docs/reference/compiled-form.md`) and becomes the shim.
 #![cfg(target_os = "linux")]
 #![forbid(unsafe_code)]
 
+mod amounts;
 mod broker;
 mod clock;
 pub mod description;
@@ -14,6 +15,7 @@ pub mod error;
 mod journal;
 mod launch;
 mod ledger;
+mod meter;
 mod output;
 mod policy;
 mod prepare;
@@ -50,6 +52,16 @@ pub fn main(args: &[String]) -> ExitCode {
             say(&text);
             ExitCode::SUCCESS
         }
+        ["leftovers", lock] => match replicante_sandbox::cgroup::remove_leftovers(lock) {
+            Ok(removed) => {
+                say(&serde_json::to_string(&removed).unwrap_or_default());
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                complain(&error.into());
+                ExitCode::from(NOT_SET_UP)
+            }
+        },
         ["--version"] => {
             say(VERSION);
             ExitCode::SUCCESS
@@ -72,7 +84,7 @@ fn usage() -> ExitCode {
     // As above.
     let _ = writeln!(
         std::io::stderr(),
-        "usage: replicante-shim run --launch-fd N | probe | --version"
+        "usage: replicante-shim run --launch-fd N | probe | leftovers RUNS | --version"
     );
     ExitCode::from(4)
 }

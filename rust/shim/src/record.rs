@@ -4,6 +4,7 @@
 use crate::clock;
 use crate::error::ShimError;
 use crate::journal::{Disk, Journal};
+use crate::meter::Hit;
 use serde_json::{Value, json};
 use std::collections::hash_map::{Entry, HashMap};
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,6 +50,21 @@ pub struct Group {
     pub rule: String,
 }
 
+/// What a run's report is made of.
+pub struct Totals {
+    /// Denials and their counts, the most frequent first.
+    pub groups: Vec<(Group, u64)>,
+    /// Limits that were reached, by the resource's key.
+    pub limits: BTreeMap<&'static str, Reached>,
+}
+
+/// A limit that was reached, over a whole run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reached {
+    pub count: u64,
+    pub limit: u64,
+}
+
 struct Fold {
     since_ns: u64,
     more: u64,
@@ -62,6 +78,7 @@ struct State {
     groups: BTreeMap<Group, u64>,
     /// Optional names that were looked for and are absent.
     quiet: BTreeSet<String>,
+    limits: BTreeMap<&'static str, Reached>,
     failed: Option<String>,
     unsynced: Unsynced,
 }
@@ -93,6 +110,7 @@ impl Recorder {
             beyond: 0,
             groups: BTreeMap::new(),
             quiet: BTreeSet::new(),
+            limits: BTreeMap::new(),
             failed: None,
             unsynced: Unsynced::Nothing,
         };
@@ -115,6 +133,23 @@ impl Recorder {
         state.unsynced = state.unsynced.max(Unsynced::Life);
         self.written.notify_one();
         state.journal.close_frame()
+    }
+
+    /// Records that a limit was reached.
+    pub fn limit(&self, hit: &Hit) {
+        let Hit {
+            key,
+            used,
+            limit,
+            count,
+        } = *hit;
+        let of_run = Reached { count: 0, limit };
+        self.lock().limits.entry(key).or_insert(of_run).count += count;
+        let fields = json!({"d": "limit", "resource": key, "used": used, "limit": limit, "count": count});
+        // What can't be written ends the run at the next tick.
+        if let Err(error) = self.life("limit.hit", &fields) {
+            self.lock().failed.get_or_insert(error.to_string());
+        }
     }
 
     /// Records a denial. The frame is written before this returns, so before the refused call does.
@@ -192,11 +227,11 @@ impl Recorder {
         self.lock().failed.clone()
     }
 
-    /// Writes everything that waits and gives the counts of all denials.
+    /// Writes everything that waits and gives the counts of all denials and limits.
     ///
     /// # Errors
     /// L012 when the journal can't be written.
-    pub fn finish(&self, kind: &str, fields: &Value) -> Result<Vec<(Group, u64)>, ShimError> {
+    pub fn finish(&self, kind: &str, fields: &Value) -> Result<Totals, ShimError> {
         flush(&mut self.lock());
         let denials = self.lock().unsynced == Unsynced::Denial;
         let quiet = std::mem::take(&mut self.lock().quiet);
@@ -211,9 +246,13 @@ impl Recorder {
         if denials {
             self.sync();
         }
-        let mut groups: Vec<_> = self.lock().groups.clone().into_iter().collect();
+        let state = self.lock();
+        let mut groups: Vec<_> = state.groups.clone().into_iter().collect();
         groups.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-        Ok(groups)
+        Ok(Totals {
+            groups,
+            limits: state.limits.clone(),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -1,8 +1,9 @@
-//! The report at the end of a run: what was refused, how often, by which rule, and the line that would allow it.
+//! The report at the end of a run: what was refused, how often, by which rule, and the line that would allow it; which
+//! limits were reached.
 
 use crate::description::Report;
 use crate::policy::Policy;
-use crate::record::{Group, printable};
+use crate::record::{Totals, printable};
 use serde_json::json;
 use std::io::Write as _;
 
@@ -12,24 +13,29 @@ const MOST_GROUPS: usize = 20;
 const MOST_UNLISTED: usize = 3;
 
 /// Writes the report to standard error.
-pub fn write(form: Report, policy: &Policy, groups: &[(Group, u64)], ending: &str, run: &str) {
+pub fn write(form: Report, policy: &Policy, totals: &Totals, ending: &str, run: &str) {
     let text = match form {
-        Report::Text => text(policy, groups, run),
-        Report::Json => json(policy, groups, ending, run),
+        Report::Text => text(policy, totals, run),
+        Report::Json => json(policy, totals, ending, run),
     };
     // A closed standard error is the caller's choice; the journal has everything.
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
-fn text(policy: &Policy, groups: &[(Group, u64)], run: &str) -> String {
-    if groups.is_empty() {
-        return String::new();
-    }
+fn text(policy: &Policy, totals: &Totals, run: &str) -> String {
+    let mut lines: Vec<String> = totals
+        .limits
+        .iter()
+        .map(|(key, reached)| format!("replicante: limit {key} reached {} × (run {run})", reached.count))
+        .collect();
+    let groups = &totals.groups;
     let total: u64 = groups.iter().map(|(_, count)| count).sum();
-    let mut lines = vec![format!(
-        "replicante: {total} {} (run {run})",
-        if total == 1 { "denial" } else { "denials" }
-    )];
+    if total > 0 {
+        lines.push(format!(
+            "replicante: {total} {} (run {run})",
+            if total == 1 { "denial" } else { "denials" }
+        ));
+    }
     let (mut unlisted, mut shown): (Vec<_>, Vec<_>) = groups
         .iter()
         .partition(|(group, _)| group.rule == "S1" && group.action == "read");
@@ -79,12 +85,15 @@ fn text(policy: &Policy, groups: &[(Group, u64)], run: &str) -> String {
             shown.len() - MOST_GROUPS
         ));
     }
-    lines.push(String::new());
+    if !lines.is_empty() {
+        lines.push(String::new());
+    }
     lines.join("\n")
 }
 
-fn json(policy: &Policy, groups: &[(Group, u64)], ending: &str, run: &str) -> String {
-    let denials: Vec<_> = groups
+fn json(policy: &Policy, totals: &Totals, ending: &str, run: &str) -> String {
+    let denials: Vec<_> = totals
+        .groups
         .iter()
         .map(|(group, count)| {
             json!({
@@ -94,8 +103,14 @@ fn json(policy: &Policy, groups: &[(Group, u64)], ending: &str, run: &str) -> St
             })
         })
         .collect();
+    let limits: Vec<_> = totals
+        .limits
+        .iter()
+        .map(|(key, reached)| json!({"resource": key, "count": reached.count, "limit": reached.limit}))
+        .collect();
     let report = json!({
-        "schema": 1, "ok": groups.is_empty(), "run": run, "ending": ending, "denials": denials, "diagnostics": [],
+        "schema": 1, "ok": totals.groups.is_empty(), "run": run, "ending": ending, "denials": denials,
+        "limits": limits, "diagnostics": [],
     });
     format!("{report}\n")
 }

@@ -1,6 +1,7 @@
 //! The shim's main loop while the agent runs: relays output and terminal, passes signals on, keeps time and amounts.
 
 use crate::clock;
+use crate::meter::{Hit, Meter};
 use crate::record::Recorder;
 use crate::stand_in;
 use replicante_core::policy::Resources;
@@ -50,6 +51,7 @@ pub struct Watch<'a> {
     pub signals: OwnedFd,
     pub recorder: &'a Recorder,
     pub limits: &'a Resources,
+    pub meter: Meter,
     pub relays: Vec<Relay>,
     pub terminal: Option<OwnedFd>,
     /// The caller's terminal in raw mode, while the agent has its own.
@@ -318,10 +320,9 @@ impl<'a> Loop<'a> {
             return Some(Ending::Failed(why));
         }
         let limits = self.watch.limits;
-        let usage = stand_in::look(self.watch.sandbox.pid.as_raw_nonzero().get(), limits.memory);
-        if usage.memory > limits.memory {
-            self.hit("memory", usage.memory, limits.memory);
-            stand_in::kill_largest(&usage);
+        let (cpu_ns, hits) = self.watch.meter.look();
+        for hit in hits {
+            self.watch.recorder.limit(&hit);
         }
         let ran = now - self.started_ns;
         if !self.warned && ran >= limits.wall_time / 10 * 9 {
@@ -331,11 +332,16 @@ impl<'a> Loop<'a> {
         }
         let spent = [
             ("wall-time", ran, limits.wall_time),
-            ("cpu-time", usage.cpu_ns, limits.cpu_time),
+            ("cpu-time", cpu_ns, limits.cpu_time),
             ("idle-time", now.saturating_sub(self.active_ns), limits.idle_time),
         ];
         if let Some((key, used, limit)) = spent.into_iter().find(|(_, used, limit)| used >= limit) {
-            self.hit(key, used, limit);
+            self.watch.recorder.limit(&Hit {
+                key,
+                used,
+                limit,
+                count: 1,
+            });
             say(&format!("replicante: {key} is spent, the run ends"));
             // A process that is gone already is seen on the channel.
             let _ = self.watch.sandbox.forward(SIGTERM);
@@ -344,14 +350,11 @@ impl<'a> Loop<'a> {
         None
     }
 
-    fn hit(&self, key: &str, used: u64, limit: u64) {
-        let fields = serde_json::json!({"d": "limit", "resource": key, "used": used, "limit": limit});
-        // A journal that can't be written ends the run at the next tick.
-        let _ = self.watch.recorder.life("limit.hit", &fields);
-    }
-
     /// Passes on what is left in the pipes; everything that could write to them is dead.
     fn drained(mut self, ending: Ending) -> Ending {
+        for hit in self.watch.meter.rest() {
+            self.watch.recorder.limit(&hit);
+        }
         self.read_terminal();
         for index in 0..self.pumps.len() {
             while self.pumps[index].from.is_some() || !self.pumps[index].waiting.is_empty() {
