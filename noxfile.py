@@ -59,11 +59,23 @@ SYSTEM_PROGRAMS = {
 # Coding agents that must start inside: packages of npm (500 MB with all that they bring).
 AGENT_PROGRAMS = ("@openai/codex@0.171.0", "@anthropic-ai/claude-code@2.1.197")
 
+# The same for the guests in which other kernels are tested.
+GUEST_PROGRAMS = {
+    "qemu-system-x86_64": "qemu-system-x86",
+    "busybox": "busybox-static",
+    "gcc": "gcc",
+    "mke2fs": "e2fsprogs",
+    "debugfs": "e2fsprogs",
+}
+KERNELS = ROOT / "build" / "kernels"
+# Debian's small kernels: of each series the newest that the package lists have.
+KERNEL_SERIES = ("6.1", "6.12")
+
 nox.needs_version = ">=2024.4.15"
 nox.options.reuse_venv = "yes"
 nox.options.error_on_missing_interpreters = True
 # The tests come last, so that pytest's own summary is the last thing to be read.
-nox.options.sessions = ["lint", "typing", "rust", "fuzz", "deny", "wheel", "e2e", "tests"]
+nox.options.sessions = ["lint", "typing", "rust", "fuzz", "deny", "wheel", "e2e", "kernels", "tests"]
 
 
 class Phase:
@@ -210,10 +222,11 @@ def system_packages(session: nox.Session, *programs: str) -> None:
 
     Args:
         session: runs the installer.
-        programs: which of `SYSTEM_PROGRAMS`; all if none is named.
+        programs: which of `SYSTEM_PROGRAMS` or `GUEST_PROGRAMS`; all of the first if none is named.
     """
     wanted = programs or tuple(SYSTEM_PROGRAMS)
-    missing = sorted({SYSTEM_PROGRAMS[program] for program in wanted if shutil.which(program) is None})
+    packages = {**SYSTEM_PROGRAMS, **GUEST_PROGRAMS}
+    missing = sorted({packages[program] for program in wanted if shutil.which(program) is None})
     if not missing:
         return
     command = f"apt-get install -y --no-install-recommends {' '.join(missing)}"
@@ -376,6 +389,56 @@ def e2e(session: nox.Session) -> None:
             "REPLICANTE_AGENT_PROGRAMS": str(agent_programs(session)),
         },
     )
+
+
+def kernel_package(series: str) -> str | None:
+    """The newest signed package of a series that Debian's package lists have, `None` without one."""
+    form = rf"^linux-image-{re.escape(series)}\.[0-9][^ ]*-cloud-amd64$"
+    listed = subprocess.run(
+        ["apt-cache", "search", "--names-only", form], capture_output=True, text=True, check=True
+    )
+    names = [line.split(" ")[0] for line in listed.stdout.splitlines()]
+    return max(names, key=lambda name: [int(number) for number in re.findall(r"\d+", name)], default=None)
+
+
+def unpacked_kernel(session: nox.Session, series: str) -> None:
+    """Fetches and unpacks the kernel of a series, unless it is there."""
+    package = kernel_package(series)
+    if package is None and os.geteuid() == 0:
+        with Phase("reading Debian's package lists"):
+            session.run("apt-get", "update", "-qq", external=True, silent=True)
+        package = kernel_package(series)
+    if package is None:
+        session.error(f"Debian's package lists have no kernel {series}")
+    directory = KERNELS / package
+    if directory.is_dir():
+        return
+    KERNELS.mkdir(parents=True, exist_ok=True)
+    with Phase(f"fetching {package} (30 MB)"):
+        download = KERNELS / "download"
+        shutil.rmtree(download, ignore_errors=True)
+        download.mkdir()
+        with session.chdir(download):
+            session.run("apt-get", "download", "-qq", package, external=True, silent=True)
+        (archive,) = download.glob("*.deb")
+        session.run("dpkg-deb", "-x", str(archive), str(download / "tree"), external=True)
+        (download / "tree").rename(directory)
+        shutil.rmtree(download)
+
+
+@nox.session
+def kernels(session: nox.Session) -> None:
+    """Limits and attacks on Linux 6.1 in QEMU; `nox -s kernels -- all` also on 6.12."""
+    if os.uname().machine != "x86_64":
+        session.skip("the guests are for x86_64")
+    install(session, "pytest")
+    system_packages(session, *GUEST_PROGRAMS)
+    install_wheel(session)
+    series = KERNEL_SERIES if session.posargs == ["all"] else KERNEL_SERIES[:1]
+    for name in series:
+        unpacked_kernel(session, name)
+    environment = {"PYTHONDONTWRITEBYTECODE": "1", "REPLICANTE_KERNELS": " ".join(series)}
+    session.run("python", "-P", "-m", "pytest", "tests/kernels", env=environment)
 
 
 @nox.session

@@ -31,6 +31,7 @@ _RESTS_ON: dict[str, tuple[str, ...]] = {
     "overlay": (),
     "alerts": ("alerts",),
     "memory": ("memory",),
+    "swap": ("swap",),
     "processes": ("processes",),
     "threads": ("processes",),
     "cpu": ("cpu",),

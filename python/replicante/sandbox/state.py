@@ -18,6 +18,9 @@ from replicante.sandbox.digest import sha256
 
 ROOT_STATE = "/var/lib/replicante"
 ROOT_CONFIG = "/etc/replicante"
+PARTS = ("runs", "homes", "cache", "compiled", "uids")
+"""The directories of a state directory."""
+
 KEEP_RUNS_DAYS = 30
 KEEP_RUNS_BYTES = 1 << 30
 
@@ -61,7 +64,7 @@ def open_state() -> str:
     path = state_path()
     try:
         _make(path)
-        for part in ("runs", "homes", "cache", "compiled", "uids"):
+        for part in PARTS:
             _make(os.path.join(path, part))
     except OSError as error:
         raise LaunchError(
