@@ -22,9 +22,11 @@ CASES = (
     Case("bomb", ("agent", "bomb"), "  resources { processes 40 }"),
     Case("after", ("true",)),
     Case("first", _HOLD),
+    Case("beside", ("true",)),
     Case("undelegated", ("agent", "forks", "60"), "  resources { processes 20 }", user=True),
     Case("unwilling", ("true",), user=True, no_weaker=True),
     Case("delegated", ("agent", "hog", "200"), "  resources { memory 64MiB }", user=True, no_weaker=True),
+    Case("part", ("agent", "hog", "200"), "  resources { memory 64MiB }", user=True),
     Case("crowded", ("true",), user=True),
     Case(
         "escape",

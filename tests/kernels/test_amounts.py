@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
 AMOUNTS = ("memory", "processes", "cpu", "freeze")
 ONLY_BY_GROUP = "swap"
+WITHOUT_LEFTOVERS = (
+    *("memory", "processes", "io", "cpu", "strong", "after", "first"),
+    *("delegated", "part", "escape", "end"),
+)
 MIB = 1 << 20
 
 
@@ -101,6 +105,23 @@ def test_a_group_that_was_given_to_a_user_is_used_and_left_as_it_was(guest: Ende
     assert probed(guest, "probe-delegated")["present"] is True
 
 
+def test_what_a_group_lacks_is_left_to_stand_ins(guest: Ended) -> None:
+    assert guest.facts["part"] == {"code": "137", "left": "0", "control": ""}
+    ledger = guest.guarantees("part")
+    states = {name: ledger[name][0] for name in AMOUNTS}
+    assert states == {"memory": "held", "processes": "held", "cpu": "weaker", "freeze": "held"}
+    found = probed(guest, "probe-part")
+    assert (found["present"], found["found"]) == (
+        False,
+        "delegated at /sys/fs/cgroup/part/user without cpu, io",
+    )
+
+
+def test_runs_beside_each_other_keep_their_groups(guest: Ended) -> None:
+    assert guest.facts["beside"] == {"code": "0", "left": "1"}
+    assert guest.guarantees("beside")["memory"][0] == "held"
+
+
 def test_a_group_with_others_in_it_is_not_used(guest: Ended) -> None:
     assert guest.facts["crowded"]["code"] == "0"
     assert {guest.guarantees("crowded")[name][0] for name in AMOUNTS} == {"weaker"}
@@ -113,7 +134,8 @@ def test_the_owner_of_the_group_can_t_leave_it(guest: Ended) -> None:
 
 
 @pytest.mark.parametrize(
-    "case", ["memory", "processes", "io", "cpu", "strong", "after", "first", "delegated", "escape", "end"]
+    "case",
+    ["memory", "processes", "io", "cpu", "strong", "after", "first", "delegated", "part", "escape", "end"],
 )
 def test_no_group_is_left(guest: Ended, case: str) -> None:
     assert guest.facts[case]["left"] == "0"

@@ -20,6 +20,7 @@ Examples:
   replicante doctor
   replicante doctor --json
   replicante doctor --fix
+  replicante doctor --leftovers
 """
 
 
@@ -33,8 +34,13 @@ def doctor(
     fix: Annotated[
         bool, typer.Option("--fix", help="Print the commands that would help, and run none of them.")
     ] = False,
+    leftovers: Annotated[
+        bool, typer.Option("--leftovers", help="Remove empty control groups of killed runs, and name them.")
+    ] = False,
 ) -> int:
-    """Prints the guarantees of `sandbox.doctor.examine`."""
+    """Prints the guarantees of `sandbox.doctor.examine`, or what is asked for instead."""
+    if leftovers:
+        return _remove_leftovers(as_json)
     from replicante.sandbox.doctor import examine, fix_command
 
     guarantees = examine()
@@ -55,3 +61,14 @@ def doctor(
             if guarantee.help:
                 typer.echo(f"{guarantee.name}: {guarantee.help}")
     return exit_codes.GOOD if ok else exit_codes.NO
+
+
+def _remove_leftovers(as_json: bool) -> int:
+    from replicante.sandbox.leftovers import remove_leftovers
+
+    removed = remove_leftovers()
+    if as_json:
+        print_json(True, removed=removed, diagnostics=[])
+    else:
+        typer.echo("\n".join(f"removed {path}" for path in removed) or "nothing was left")
+    return exit_codes.GOOD

@@ -55,10 +55,11 @@ wait_for no_agents
 say bomb code=$code most="$most" max="$most_allowed" agents="$(agents)" left="$(left)"
 launch after; say after code=$? left="$(left)"
 
-# The sandbox's first process is killed: the shim is still there to clean up.
-name=first
+# The sandbox's first process is killed: the shim is still there to clean up. Meanwhile another run comes and goes.
 launch first & run=$!
-wait_for [ -s /results/first.out ]
+name=first; wait_for [ -s /results/first.out ]
+launch beside; say beside code=$? left="$(left)"
+name=first
 kill -9 "$(sort -n "$(group $G)/cgroup.procs" | head -n1)"
 wait $run; say first code=$? agents="$(agents)" left="$(left)"
 
@@ -74,6 +75,16 @@ chown 1000:1000 $G/user $G/user/cgroup.procs $G/user/cgroup.subtree_control
 in_group $G/user agent as 1000 replicante-shim probe >/results/probe-delegated.out
 launch delegated in_group $G/user agent as 1000
 say delegated code=$? left="$(left)" control="$(cat $G/user/cgroup.subtree_control)"
+
+# A group that has a part of the controllers: the rest is left to stand-ins.
+mkdir $G/part
+echo "+memory +pids" >$G/part/cgroup.subtree_control
+mkdir $G/part/user
+chown 1000:1000 $G/part/user $G/part/user/cgroup.procs $G/part/user/cgroup.subtree_control
+in_group $G/part/user agent as 1000 replicante-shim probe >/results/probe-part.out
+launch part in_group $G/part/user agent as 1000
+say part code=$? left="$(left)" control="$(cat $G/part/user/cgroup.subtree_control)"
+rmdir $G/part/user $G/part
 
 # Somebody else is in the group: it can't hand controllers down, and that is said.
 in_group $G/user sleep 600 & other=$!
