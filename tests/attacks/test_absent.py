@@ -106,6 +106,82 @@ def test_settings_that_are_shown_are_as_ever(arena: Arena) -> None:
     assert done.denials == []
 
 
+OUTER = {
+    "by listing": "ls /srv && echo found",
+    "by stat": "stat -c 'found %Y' /srv",
+    "by a link itself": "find /srv -maxdepth 0 -printf found",
+    "by passing through": "ls -d /srv/. && echo found",
+    "by entering": "cd /srv && echo found",
+    "by a symbolic link": "ln -sfn /srv there && ls -d there/. && echo found",
+}
+
+
+@pytest.mark.parametrize("script", OUTER.values(), ids=OUTER.keys())
+def test_a_directory_of_the_machine(arena: Arena, script: str) -> None:
+    inside = arena.attack(script, effect=lambda done: "found" in done.out, seen="read /srv")
+    assert {denial["rule"] for denial in inside.report["denials"]} == {"S1"}
+
+
+def test_outer_names_are_told_whether_or_not_the_machine_has_them(arena: Arena) -> None:
+    done = arena.inside("cat /boot/x /mnt/x /media/x /srv/x; true")
+    assert {"read /boot", "read /mnt", "read /media", "read /srv"} <= set(done.denials)
+    assert done.err.count("No such file") == 4
+
+
+def test_a_name_at_the_root_that_a_rule_closes(arena: Arena) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("the tests don't run as root")
+    victim = Path(tempfile.mkdtemp(prefix="replicante-", dir="/"))
+    arena.own(victim)
+    arena.write(victim / "notes", TOKEN)
+    policy = arena.policy(f'  filesystem {{ deny any "{victim}" as closed }}')
+    inside = arena.attack(
+        f"cat {victim}/notes", effect=lambda done: TOKEN in done.out, seen=f"read {victim}", policy=policy
+    )
+    assert {denial["rule"] for denial in inside.report["denials"]} == {"small/closed"}
+    shutil.rmtree(victim)
+
+
+HIDDEN = {
+    "a file": "cat ~/.netrc",
+    "a file in a directory": "cat ~/.config/gh",
+    "a directory": "cat ~/.ssh/id_ed25519",
+    "a file, made": f"echo {TOKEN} > ~/.npmrc; cat ~/.npmrc",
+    "a directory, made": f"mkdir -p ~/.aws; echo {TOKEN} > ~/.aws/made; cat ~/.aws/made",
+}
+
+
+@pytest.mark.parametrize("script", HIDDEN.values(), ids=HIDDEN.keys())
+def test_hidden_names_of_a_private_home(arena: Arena, script: str) -> None:
+    home = arena.base / "home"
+    for name in (".netrc", ".config/gh", ".ssh/id_ed25519"):
+        arena.write(home / name, TOKEN)
+    inside = arena.attack(script, effect=lambda done: TOKEN in done.out, seen="read */.*")
+    assert {denial["rule"] for denial in inside.report["denials"]} == {"baseline/credentials"}
+
+
+def test_a_hidden_directory_that_an_earlier_run_made(arena: Arena) -> None:
+    arena.inside("touch ~/marker")
+    state = Path("/var/lib") if arena.account.uid == 0 else arena.state
+    newest = max(state.glob("replicante/homes/*/marker"), key=lambda path: path.stat().st_mtime)
+    hidden = newest.parent / ".aws"
+    hidden.unlink()
+    arena.write(hidden / "credentials", TOKEN)
+    done = arena.inside("cat ~/.aws/credentials; ls ~/.aws; true")
+    assert TOKEN not in done.out + done.err
+    assert "credentials" not in done.out
+    assert {denial["rule"] for denial in done.report["denials"]} == {"baseline/credentials"}
+
+
+def test_a_hidden_file_of_an_allowed_tree(arena: Arena) -> None:
+    arena.write(arena.workspace / "plan.txt", TOKEN)
+    policy = arena.policy('  filesystem { deny any "${workspace}/plan.txt" hidden as closed }')
+    inside = arena.attack(
+        "cat plan.txt", effect=lambda done: TOKEN in done.out, seen="read */plan.txt", policy=policy
+    )
+    assert "No such file" in inside.err
+
+
 @pytest.fixture
 def real_home(arena: Arena) -> Iterator[str]:
     """The owner's home, of which little is shown, for a user whose entry in `/etc/passwd` says so."""

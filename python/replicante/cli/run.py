@@ -43,6 +43,7 @@ def main(arguments: Sequence[str]) -> int:
         no_weaker="no-weaker" in parsed.switches,
         explain="explain" in parsed.switches,
         report="json" if "json" in parsed.switches else "text",
+        visibility=parsed.values.get("visibility", "usual"),
     )
     return launch(parsed.command, options)
 

@@ -22,14 +22,18 @@ class Option:
         metavar: what stands after it; empty for a switch.
         repeated: whether it may stand several times.
         help: one line.
+        values: what may stand after it; empty for anything.
     """
 
-    __slots__ = ("help", "metavar", "name", "repeated")
+    __slots__ = ("help", "metavar", "name", "repeated", "values")
 
-    def __init__(self, name: str, metavar: str, help: str, *, repeated: bool = False) -> None:
+    def __init__(
+        self, name: str, metavar: str, help: str, *, repeated: bool = False, values: tuple[str, ...] = ()
+    ) -> None:
         self.name = name
         self.metavar = metavar
         self.help = help
+        self.values = values
         self.repeated = repeated
 
 
@@ -39,6 +43,12 @@ OPTIONS = (
         "--workspace", "DIR", "the directory to work on; default: the repository's top, else the current one"
     ),
     Option("--set", "NAME=VALUE", "the value of a policy variable", repeated=True),
+    Option(
+        "--visibility",
+        "WHERE",
+        "`whole`: every refused name is an event, and absolute paths cost more; default: `usual`",
+        values=("usual", "whole"),
+    ),
     Option("--explain", "", "say each denial at once, with its rule"),
     Option("--no-weaker", "", "refuse every stand-in, whatever the policy accepts"),
     Option("--json", "", "the report at the end as one JSON object on standard error"),
@@ -120,6 +130,8 @@ def parse(arguments: Sequence[str]) -> Parsed:
 
 def _take(parsed: Parsed, option: Option, value: str) -> None:
     key = option.name[2:]
+    if option.values and value not in option.values:
+        raise UsageError(f"`{option.name}` takes {' or '.join(option.values)}, not `{value}`")
     if not option.repeated:
         if key in parsed.values:
             raise UsageError(f"`{option.name}` is given twice")

@@ -34,6 +34,7 @@ class Sandbox:
         no_weaker: refuse every stand-in, whatever the policy accepts.
         explain: have each denial said at once on the run's standard error.
         report: form of the report at the end of a run.
+        visibility: `whole` has every name that is refused seen, at a cost for absolute paths.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Sandbox:
         no_weaker: bool = False,
         explain: bool = False,
         report: Literal["text", "json"] = "text",
+        visibility: Literal["usual", "whole"] = "usual",
     ) -> None:
         self._options = StartOptions(
             policy=None if policy is None else _reference(policy),
@@ -53,6 +55,7 @@ class Sandbox:
             no_weaker=no_weaker,
             explain=explain,
             report=report,
+            visibility=visibility,
         )
 
     def spawn(

@@ -47,10 +47,11 @@ class Options:
         no_weaker: refuse every stand-in, whatever the policy accepts (D6).
         explain: a line on standard error for each denial, as it happens.
         report: form of the report at the end, `text` or `json`.
+        visibility: where asking for a name that is not shown is an event, `usual` or `whole`.
         directory: where the program starts; None is the current directory, if it lies in the workspace.
     """
 
-    __slots__ = ("directory", "explain", "no_weaker", "report")
+    __slots__ = ("directory", "explain", "no_weaker", "report", "visibility")
 
     def __init__(
         self,
@@ -58,12 +59,14 @@ class Options:
         no_weaker: bool = False,
         explain: bool = False,
         report: str = "text",
+        visibility: str = "usual",
         directory: str | None = None,
     ) -> None:
         self.no_weaker = no_weaker
         self.directory = directory
         self.explain = explain
         self.report = report
+        self.visibility = visibility
 
 
 def prepare(
@@ -103,6 +106,7 @@ def prepare(
         "no_weaker": _boolean(options.no_weaker),
         "explain": _boolean(options.explain),
         "report": _string(options.report),
+        "visibility": _string(options.visibility),
     }
     description = "{" + ",".join(f'"{name}":{value}' for name, value in parts.items()) + "}"
     return Launch(description.encode() + b"\0" + packed, run, run_dir)

@@ -40,9 +40,10 @@ class StartOptions:
         no_weaker: refuse every stand-in.
         explain: say each denial at once.
         report: form of the report at the end, `text` or `json`.
+        visibility: `usual`, or `whole` to have every refused name seen, at a cost for absolute paths.
     """
 
-    __slots__ = ("explain", "no_weaker", "policy", "report", "settings", "workspace")
+    __slots__ = ("explain", "no_weaker", "policy", "report", "settings", "visibility", "workspace")
 
     def __init__(
         self,
@@ -53,6 +54,7 @@ class StartOptions:
         no_weaker: bool = False,
         explain: bool = False,
         report: str = "text",
+        visibility: str = "usual",
     ) -> None:
         self.policy = policy
         self.workspace = workspace
@@ -60,6 +62,7 @@ class StartOptions:
         self.no_weaker = no_weaker
         self.explain = explain
         self.report = report
+        self.visibility = visibility
 
 
 def start(command: Sequence[str], options: StartOptions) -> NoReturn:
@@ -89,7 +92,12 @@ def make_ready(command: Sequence[str], options: StartOptions) -> Launch:
     compiled = compiled_policy(found, bindings, directory)
     if compiled.workspace is not None:
         bindings = {**bindings, "workspace": configured_workspace(compiled.workspace)}
-    launch_options = Options(no_weaker=options.no_weaker, explain=options.explain, report=options.report)
+    launch_options = Options(
+        no_weaker=options.no_weaker,
+        explain=options.explain,
+        report=options.report,
+        visibility=options.visibility,
+    )
     return prepare(command, compiled.packed, bindings, directory, launch_options)
 
 

@@ -4,7 +4,7 @@
 //! nothing: every way out is `leave`.
 
 use crate::error::{During, StepError};
-use crate::launch::{Facts, Opened, Spec, tag};
+use crate::launch::{Facts, Opened, Served, Spec, tag};
 use crate::sys::{self, Cloned};
 use crate::{capabilities, landlock, limits, namespaces, terminal, title, view};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -41,7 +41,7 @@ fn set_up(spec: &Spec, channel: &OwnedFd, opened: Opened) -> Result<Agent, StepE
         // KERNEL: the namespace made at birth begins at the parent's group, not at the one that was joined by birth.
         sys::begin_cgroup_namespace().during("make the namespaces", "cgroup")?;
     }
-    let fuse = spec.fuse.then(open_fuse).transpose()?;
+    let fuse = (spec.served != Served::Nothing).then(open_fuse).transpose()?;
     let trees = match opened {
         Some(trees) => trees,
         None => view::open_trees(&spec.view, None)?,
@@ -66,7 +66,11 @@ fn set_up(spec: &Spec, channel: &OwnedFd, opened: Opened) -> Result<Agent, StepE
         gid: spec.user.gid,
     });
     let built = view::build(&spec.view, &spec.layout, trees, fuse)?;
-    bounds.close()?;
+    if let Some(masks) = built.masks.filter(|_| spec.served == Served::Later) {
+        sys::send_with_fds(channel, &[tag::MASKS], &[masks.as_fd()])
+            .during("hand the masks out", "helper")?;
+    }
+    bounds.close(spec.served)?;
     let pair = if spec.terminal {
         Some(terminal::open_pair()?)
     } else {

@@ -74,7 +74,7 @@ pub fn plan(view: &View, served: Option<&Layout>, listen: Option<Vec<u16>>) -> P
                 plan.devices.push(path);
             }
             Node::File { .. } => plan.paths.push((path, Rights::READ)),
-            Node::Stub | Node::Link { .. } | Node::Mask { .. } => {}
+            Node::Stub | Node::Link { .. } | Node::Mask { .. } | Node::Absent { .. } => {}
         }
     }
     plan

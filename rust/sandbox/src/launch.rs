@@ -4,6 +4,7 @@
 //! description follows where there is one, descriptors ride along. The order is `kernel.md` §2.
 
 use crate::error::{During, StepError};
+use crate::helper::Helper;
 use crate::init;
 use crate::landlock;
 use crate::limits::Limits;
@@ -25,8 +26,7 @@ pub struct Spec {
     pub cwd: String,
     pub view: View,
     pub layout: Layout,
-    /// Whether `layout` is served by FUSE; else masks they are plain objects of mode 000, and attempts are not seen.
-    pub fuse: bool,
+    pub served: Served,
     pub landlock: landlock::Plan,
     /// Whether the policy accepts the mounts alone where there is no Landlock.
     pub accept_no_landlock: bool,
@@ -39,6 +39,17 @@ pub struct Spec {
     pub group: Option<OwnedFd>,
     /// What the agent gets as standard output and error; `None`: the terminal, else the caller's own.
     pub output: [Option<OwnedFd>; 2],
+}
+
+/// What the FUSE server answers for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Served {
+    /// Nothing: masks are plain objects of mode 000, and attempts are not seen.
+    Nothing,
+    /// The layout.
+    Layout,
+    /// The layout and masks that are placed while the agent runs.
+    Later,
 }
 
 /// Who the agent is.
@@ -73,6 +84,8 @@ pub enum Message {
         device: OwnedFd,
         proc: OwnedFd,
     },
+    /// The root of the served file system, from which the helper takes masks.
+    Masks(OwnedFd),
     Terminal(OwnedFd),
     /// The filter is on: its notifications.
     Listener(OwnedFd),
@@ -90,6 +103,7 @@ pub(crate) mod tag {
     pub const MAPPED: u8 = b'M';
     pub const FUSE: u8 = b'U';
     pub const SERVED: u8 = b'S';
+    pub const MASKS: u8 = b'D';
     pub const TERMINAL: u8 = b'P';
     pub const LISTENER: u8 = b'L';
     pub const READY: u8 = b'R';
@@ -105,6 +119,8 @@ pub(crate) mod tag {
 pub struct Sandbox {
     pub pid: Pid,
     pub pidfd: OwnedFd,
+    /// Places masks while the agent runs, where that was asked for.
+    pub helper: Option<Helper>,
     channel: OwnedFd,
 }
 
@@ -143,11 +159,17 @@ pub fn start(spec: &Spec) -> Result<Sandbox, StepError> {
         Cloned::Parent { pid, pidfd } => {
             drop(theirs);
             drop(opened);
-            let sandbox = Sandbox {
+            let mut sandbox = Sandbox {
                 pid,
                 pidfd,
+                helper: None,
                 channel: ours,
             };
+            if spec.served == Served::Later {
+                // Its first process waits for its mapping and hides only after that.
+                let helper = Helper::fork(pid, spec.user).inspect_err(|_| sandbox.kill())?;
+                sandbox.helper = Some(helper);
+            }
             let user = (spec.user.uid, spec.user.gid);
             namespaces::map_user(pid.as_raw_nonzero().get(), user, user)
                 .and_then(|()| sandbox.send(tag::MAPPED, &[]))
@@ -216,6 +238,7 @@ impl Sandbox {
                     proc,
                 }
             }
+            tag::MASKS => Message::Masks(fds.pop().ok_or_else(strange)?),
             tag::TERMINAL => Message::Terminal(fds.pop().ok_or_else(strange)?),
             tag::LISTENER => Message::Listener(fds.pop().ok_or_else(strange)?),
             tag::READY => Message::Ready(serde_json::from_slice(body).map_err(|_| strange())?),

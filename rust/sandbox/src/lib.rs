@@ -8,6 +8,7 @@ pub mod capabilities;
 pub mod cgroup;
 pub mod error;
 pub mod fuse;
+pub mod helper;
 pub mod init;
 pub mod landlock;
 pub mod launch;

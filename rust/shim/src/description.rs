@@ -51,6 +51,7 @@ pub struct Description {
     pub no_weaker: bool,
     pub explain: bool,
     pub report: Report,
+    pub visibility: Seen,
 }
 
 /// The form of the report at the end.
@@ -59,6 +60,14 @@ pub struct Description {
 pub enum Report {
     Text,
     Json,
+}
+
+/// Where asking for a name that is not shown is an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Seen {
+    Usual,
+    Whole,
 }
 
 /// Reads the description from an inherited descriptor.
@@ -122,7 +131,7 @@ mod tests {
         let bindings = VARIABLES.map(|name| format!(r#""{name}":"/w""#)).join(",");
         format!(
             r#"{{"protocol":2,"version":"{VERSION}","argv":["true"],"cwd":"/w","bindings":{{{bindings}}},"run":"r",
-            "run_dir":"/r","private_home":null,"cache":"/c","uids":"/u","beneath":[],"read_only":[],"no_weaker":false,
+            "run_dir":"/r","private_home":null,"cache":"/c","uids":"/u","beneath":[],"read_only":[],"no_weaker":false,"visibility":"usual",
             "explain":false,"report":"text"}}"#
         ) + "\0packed\0"
     }

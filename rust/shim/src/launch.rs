@@ -1,8 +1,9 @@
 //! One run, from the launch description to the exit code.
 
 use crate::amounts::{self, bound};
+use crate::broker::late::{self, Masker, Names};
 use crate::broker::{masks, syscalls};
-use crate::description::{self, Description};
+use crate::description::{self, Description, Seen};
 use crate::ending::{complaint, exit_code};
 use crate::environment::{Caller, environment};
 use crate::error::ShimError;
@@ -19,7 +20,7 @@ use crate::uid_lease::Lease;
 use replicante_core::seccomp::{self, Arch, Verdict};
 use replicante_sandbox::cgroup::{self, Group};
 use replicante_sandbox::error::StepError;
-use replicante_sandbox::launch::{Facts, Message, Sandbox, Spec, User, start};
+use replicante_sandbox::launch::{Facts, Message, Sandbox, Served, Spec, User, start};
 use replicante_sandbox::limits::Limits;
 use replicante_sandbox::view::{Layout, Node, View, Visibility};
 use replicante_sandbox::{capabilities, landlock, sys, terminal};
@@ -27,7 +28,7 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::thread::CapabilitySet;
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -67,7 +68,7 @@ fn to_its_end(description: Description) -> Result<u8, ShimError> {
     let recorder = Arc::new(Recorder::new(journal, disk, run.description.explain));
     let signals = sys::signal_fd(&SIGNALS).map_err(|errno| StepError::new("watch signals", "shim", errno))?;
     let (mut spec, relays) = run.spec()?;
-    let sandbox = start(&spec)?;
+    let mut sandbox = start(&spec)?;
     if let Err(error) = run.group.as_ref().map_or(Ok(()), Group::born) {
         sandbox.kill();
         return Err(error.into());
@@ -84,9 +85,19 @@ fn to_its_end(description: Description) -> Result<u8, ShimError> {
     let raw = ready.terminal.as_ref().and_then(|master| {
         let raw = terminal::Raw::enter().ok()?;
         // A window without size is a terminal all the same.
-        let _ = terminal::resemble(std::os::fd::AsFd::as_fd(master), Some(&raw));
+        let _ = terminal::resemble(master.as_fd(), Some(&raw));
         Some(raw)
     });
+    if let (Some(names), Some(helper)) = (run.late.take(), sandbox.helper.take()) {
+        let masker = Masker {
+            names,
+            helper,
+            table: spec.layout.table.clone(),
+            policy: Arc::clone(&run.policy),
+            recorder: Arc::clone(&recorder),
+        };
+        thread("late masks", move || late::serve(masker))?;
+    }
     ready.in_force.store(true, Ordering::Release);
     sandbox.go()?;
     let keeper = Arc::clone(&recorder);
@@ -137,6 +148,7 @@ struct Run {
     _lease: Option<Lease>,
     view: View,
     layout: Layout,
+    late: Option<Names>,
     fuse: bool,
     limits: Limits,
     /// Ends with this, after everything that is in it.
@@ -166,17 +178,25 @@ impl Run {
             rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK,
         )
         .is_ok();
-        let visibility = if usable {
-            Visibility::Usual
-        } else {
-            Visibility::Nowhere
+        let visibility = match (usable, description.visibility) {
+            (true, Seen::Usual) => Visibility::Usual,
+            (true, Seen::Whole) => Visibility::Whole,
+            (false, Seen::Usual) => Visibility::Nowhere,
+            (false, Seen::Whole) => {
+                return Err(ShimError::Refused {
+                    what: "/dev/fuse can't be used, so not every refused name can be seen".into(),
+                    help: "chmod 0666 /dev/fuse, or start without --visibility whole".into(),
+                });
+            }
         };
         let view = view(&description, &policy, user, visibility).map_err(|what| ShimError::Refused {
             what,
             help: "change the rule, or wait for the file broker".into(),
         })?;
-        guarantees.push(ledger::late_names(compiled, &view, description.no_weaker)?);
         let layout = served(&view, &policy, user);
+        let late = if usable { Names::new(&view, &layout)? } else { None };
+        let by_name = ledger::late_names(compiled, &view, late.as_ref(), description.no_weaker)?;
+        guarantees.push(by_name);
         if !usable {
             let by = "denied reads are enforced but not visible";
             guarantees.push(ledger::weaker(
@@ -192,6 +212,7 @@ impl Run {
         Ok(Self {
             fuse: usable && !layout.table.nodes.is_empty(),
             layout,
+            late,
             description,
             verdicts: policy.verdicts(arch),
             policy,
@@ -246,6 +267,11 @@ impl Run {
                 self.policy.listen_ports()?,
             ),
             layout: std::mem::take(&mut self.layout),
+            served: match (self.fuse, &self.late) {
+                (false, _) => Served::Nothing,
+                (true, None) => Served::Layout,
+                (true, Some(_)) => Served::Later,
+            },
             accept_no_landlock: !self.description.no_weaker
                 && compiled.accept.iter().any(|name| name == "landlock"),
             filter: seccomp::assemble(self.arch, &self.verdicts),
@@ -254,7 +280,6 @@ impl Run {
             keep,
             user: self.user,
             terminal: on_terminal,
-            fuse: self.fuse,
             view: std::mem::take(&mut self.view),
             output,
         };
@@ -285,6 +310,11 @@ impl Run {
                     };
                     thread("masks", move || masks::serve(&server))?;
                     sandbox.served()?;
+                }
+                Message::Masks(masks) => {
+                    if let Some(helper) = &sandbox.helper {
+                        helper.enter(masks.as_fd())?;
+                    }
                 }
                 Message::Terminal(master) => ready.terminal = Some(master),
                 Message::Listener(listener) => {

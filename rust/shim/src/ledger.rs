@@ -3,6 +3,7 @@
 //! While Replicante is being built some enforcers are missing. `PENDING` is the one table of what a run does meanwhile
 //! (design README, "While it is being built"); the work that brings an enforcer deletes its entry.
 
+use crate::broker::late::Names;
 use crate::error::ShimError;
 use replicante_core::glob::{Glob, Segment};
 use replicante_core::policy::{Action, Bucket, Compiled, Effect, Rule};
@@ -213,13 +214,25 @@ pub fn weaker(
 }
 
 /// Whether restricting names that appear later matter to this policy, and what is done about them: without the file
-/// broker only names that exist at the start are covered. The policies that ship run so; a rule of another policy needs
-/// `accept weaker late-names`.
+/// broker only names that exist at the start are covered, and, where `names` are watched, what the host makes or puts in their
+/// place. The policies that ship run so; a rule of another policy needs `accept weaker late-names`.
 ///
 /// # Errors
 /// L011 names the first rule that nothing would enforce on a later name.
-pub fn late_names(policy: &Compiled, view: &View, no_weaker: bool) -> Result<Guarantee, ShimError> {
-    const BY: &str = "start only: restricting names that exist at the start are covered";
+pub fn late_names(
+    policy: &Compiled,
+    view: &View,
+    names: Option<&Names>,
+    no_weaker: bool,
+) -> Result<Guarantee, ShimError> {
+    let mut by = "start only: restricting names that exist at the start are covered".to_owned();
+    if let Some(names) = names {
+        by.push_str("; a masked name that the host replaces is denied again within milliseconds");
+        if !names.unwatched.is_empty() {
+            by.push_str(", but not in ");
+            by.push_str(&names.unwatched.join(", "));
+        }
+    }
     let own = policy.rules.iter().find(|rule| {
         is_own(policy, rule.source)
             && !rule.effect.allows()
@@ -231,7 +244,7 @@ pub fn late_names(policy: &Compiled, view: &View, no_weaker: bool) -> Result<Gua
         return Ok(Guarantee {
             name: "late-names".into(),
             state: State::Pending,
-            by: BY.into(),
+            by,
         });
     };
     let source = &policy.sources[rule.source];
@@ -239,7 +252,7 @@ pub fn late_names(policy: &Compiled, view: &View, no_weaker: bool) -> Result<Gua
         "rule {} ({}:{}:{}) covers names that may appear while the run lasts, which needs the file broker",
         source.id, source.file, source.line, source.column
     );
-    weaker(policy, no_weaker, "late-names", &missing, BY)
+    weaker(policy, no_weaker, "late-names", &missing, &by)
 }
 
 /// Whether a name that the rule covers can come into being in a tree that the agent may change.
@@ -272,10 +285,20 @@ fn may_appear(view: &View, rule: &Rule) -> bool {
 /// What is refused and leaves no event, by class.
 pub fn invisible(view: &View, served: bool) -> Vec<String> {
     let elsewhere = "listing and lookups outside of the view";
-    let lookups = if served && !view.partial.is_empty() {
-        format!("{elsewhere}, but for names in {}", view.partial.join(", "))
+    let whole = view.partial.iter().any(|root| root == "/");
+    let lookups = if whole {
+        None
+    } else if served && !view.partial.is_empty() {
+        let at: Vec<&str> = view
+            .items
+            .iter()
+            .filter(|item| matches!(item.node, Node::Absent { .. }) && !item.path[1..].contains('/'))
+            .map(|item| item.path.as_str())
+            .collect();
+        let places = view.partial.join(", ");
+        Some(format!("{elsewhere}, but in {places} and at {}", at.join(", ")))
     } else {
-        elsewhere.to_owned()
+        Some(elsewhere.to_owned())
     };
     let others = [
         "refusals by Landlock",
@@ -286,9 +309,7 @@ pub fn invisible(view: &View, served: bool) -> Vec<String> {
         "addresses outside of the sandbox's own network",
         "amounts that the kernel limits by itself",
     ];
-    std::iter::once(lookups)
-        .chain(others.map(str::to_owned))
-        .collect()
+    lookups.into_iter().chain(others.map(str::to_owned)).collect()
 }
 
 /// A guarantee that is held.

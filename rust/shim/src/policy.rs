@@ -9,7 +9,9 @@ use replicante_core::glob::{Glob, Names, Segment as GlobSegment};
 use replicante_core::policy::{Action, BindError, Bucket, Compiled, Form, Source};
 use replicante_core::request::{Outcome, Request};
 use replicante_core::seccomp::{self, Arch, Verdict};
-use replicante_sandbox::view::{BENEATH, HOST_SOCKET, Pattern, Questions, Rights, Segment, is_at_or_below};
+use replicante_sandbox::view::{
+    BENEATH, HOST_SOCKET, Pattern, Questions, Rights, Segment, UNLISTED, is_at_or_below,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Ports that are told to Landlock one by one; more than these must be all unprivileged ones.
@@ -83,16 +85,24 @@ impl Policy {
     fn refusal(&self, path: &str) -> Option<(usize, bool)> {
         Action::FILES
             .into_iter()
-            .find_map(|action| self.refuses(action, path))
+            .find_map(|action| self.refuses(&Request::new(action, path)))
     }
 
     /// The rule that refuses reading of a path, and whether it hides the name.
     fn closed(&self, path: &str) -> Option<(usize, bool)> {
-        self.refuses(Action::Read, path)
+        self.refuses(&Request::new(Action::Read, path))
     }
 
-    fn refuses(&self, action: Action, path: &str) -> Option<(usize, bool)> {
-        let decision = self.engine.decide(&Request::new(action, path));
+    /// The rule that refuses reading of what the run may have made itself, and whether it hides the name.
+    pub fn closed_when_made(&self, path: &str) -> Option<(usize, bool)> {
+        self.refuses(&Request {
+            made: true,
+            ..Request::new(Action::Read, path)
+        })
+    }
+
+    fn refuses(&self, request: &Request<'_>) -> Option<(usize, bool)> {
+        let decision = self.engine.decide(request);
         let rule = decision.rule.filter(|_| decision.outcome != Outcome::Allow)?;
         let rule = &self.compiled().rules[rule];
         Some((rule.source, rule.hidden))
@@ -142,6 +152,7 @@ impl Policy {
         match source {
             BENEATH => "beneath".to_owned(),
             HOST_SOCKET => "N12".to_owned(),
+            UNLISTED => "S1".to_owned(),
             source => self
                 .compiled()
                 .sources

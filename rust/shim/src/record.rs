@@ -222,7 +222,12 @@ impl Recorder {
         }
     }
 
-    /// Why the journal can't be written any more, once that has happened: the run must then end.
+    /// Notes why the run can't go on; it ends at the next tick.
+    pub fn fail(&self, why: String) {
+        self.lock().failed.get_or_insert(why);
+    }
+
+    /// Why the run can't go on (the journal can't be written, a name can't be masked), once that has happened.
     pub fn failure(&self) -> Option<String> {
         self.lock().failed.clone()
     }

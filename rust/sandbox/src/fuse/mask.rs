@@ -1,7 +1,7 @@
 //! Answers for masks: objects over denied names, which refuse whatever is tried on them and tell it.
 
-use super::wire::{self, EACCES, ENODATA, ENOENT, ENOSYS, Request, done, failed, opcode};
-use super::{Answer, Attempt, Operation, Table, refused};
+use super::wire::{self, Attributes, EACCES, ENODATA, ENOENT, ENOSYS, Request, done, failed, opcode};
+use super::{Answer, Attempt, Operation, refused};
 use serde::Serialize;
 
 /// What a mask looks like.
@@ -28,7 +28,7 @@ impl Kind {
     }
 }
 
-pub(super) fn answer(table: &Table, request: &Request<'_>, index: usize, kind: Kind) -> Answer {
+pub(super) fn answer(request: &Request<'_>, index: usize, kind: Kind, attributes: Attributes) -> Answer {
     let errno = if kind == Kind::Vanished { ENOENT } else { EACCES };
     let refused =
         |operation: Operation, below: Option<Vec<u8>>| refused(request, index, operation, below, errno);
@@ -37,7 +37,7 @@ pub(super) fn answer(table: &Table, request: &Request<'_>, index: usize, kind: K
             Kind::Vanished => refused(Operation::Stat, None),
             // Attributes are cached for ever, so the kernel asks again only to execute: it reads the mode bits.
             Kind::File => Answer {
-                reply: done(request, &wire::attributes(table.attributes(index))).reply,
+                reply: done(request, &wire::attributes(attributes)).reply,
                 attempt: Some(Attempt {
                     node: index,
                     operation: Operation::Execute,
@@ -46,7 +46,7 @@ pub(super) fn answer(table: &Table, request: &Request<'_>, index: usize, kind: K
                     errno,
                 }),
             },
-            Kind::Directory | Kind::Closed => done(request, &wire::attributes(table.attributes(index))),
+            Kind::Directory | Kind::Closed => done(request, &wire::attributes(attributes)),
         },
         opcode::LOOKUP => refused(Operation::Lookup, Some(request.name(0).to_vec())),
         opcode::OPEN => refused(Operation::Open, None),

@@ -10,7 +10,9 @@ mod wire;
 pub use mask::Kind;
 pub use stub::{Stub, is_quiet};
 
+use crate::view::join;
 use serde::Serialize;
+use std::sync::{Arc, OnceLock};
 use wire::{Attributes, EACCES, ENOENT, FOREVER_S, Listed, Request, done, failed, opcode};
 
 /// One object that the server answers for; its place in the table gives its node.
@@ -43,8 +45,37 @@ pub struct Table {
     pub nodes: Vec<Node>,
     /// The nodes that the launch takes from the file system's root, by their number: masks and topmost stubs.
     pub taken: Vec<usize>,
+    /// Masks that are added while the server runs; their numbers follow those of `nodes`.
+    pub late: Arc<Late>,
     pub uid: u32,
     pub gid: u32,
+}
+
+/// Room for masks that come while the server runs. Reading it never waits.
+#[derive(Debug)]
+pub struct Late(Box<[OnceLock<Box<Node>>]>);
+
+impl Late {
+    /// Most names that can be masked after the start of one run.
+    const MOST: usize = 1024;
+
+    /// Adds a mask; gives its place, or `None` when there is no room.
+    pub fn add(&self, node: Node) -> Option<usize> {
+        let mut node = Box::new(node);
+        for (place, slot) in self.0.iter().enumerate() {
+            match slot.set(node) {
+                Ok(()) => return Some(place),
+                Err(back) => node = back,
+            }
+        }
+        None
+    }
+}
+
+impl Default for Late {
+    fn default() -> Self {
+        Self((0..Self::MOST).map(|_| OnceLock::new()).collect())
+    }
 }
 
 /// Who asks: the launch may look at everything, and none of its requests is an attempt.
@@ -102,29 +133,58 @@ impl Table {
 
     fn at(&self, number: u64) -> Option<(usize, &Node)> {
         let index = usize::try_from(number.checked_sub(FIRST)?).ok()?;
-        Some((index, self.nodes.get(index)?))
+        Some((index, self.node(index)?))
     }
 
+    /// The node of this index, of the launch or added later.
+    pub fn node(&self, index: usize) -> Option<&Node> {
+        match index.checked_sub(self.nodes.len()) {
+            None => self.nodes.get(index),
+            Some(place) => self.late.0.get(place)?.get().map(|node| &**node),
+        }
+    }
+
+    fn entry(&self, index: usize, node: &Node) -> Vec<u8> {
+        wire::entry(node.attributes(self, index), node.valid_s())
+    }
+
+    fn listed<'a>(&self, name: &'a str, index: usize, node: &Node) -> Listed<'a> {
+        Listed {
+            name,
+            attributes: node.attributes(self, index),
+            valid_s: node.valid_s(),
+        }
+    }
+
+    /// What was asked for, as a path of the sandbox; what followed an absent name is unknown.
+    pub fn resource(&self, attempt: &Attempt) -> Option<String> {
+        let node = self.node(attempt.node)?;
+        let below = attempt.below.as_deref();
+        Some(below.map_or_else(|| node.path.clone(), |name| node.join(name)))
+    }
+}
+
+impl Node {
     /// Masks are the agent's own, so that the kernel asks us before it refuses; all else is nobody's.
-    fn attributes(&self, index: usize) -> Attributes {
-        let (mode, size, owned) = match &self.nodes[index].what {
+    fn attributes(&self, table: &Table, index: usize) -> Attributes {
+        let (mode, size, owned) = match &self.what {
             What::Mask { kind, .. } => (kind.mode(), 0, true),
             What::Stub(_) => (0o040_755, 0, false),
             What::Place => (0o100_444, 0, false),
             What::Link { target } => (0o120_777, target.len() as u64, false),
         };
         Attributes {
-            node: Self::number(index),
+            node: Table::number(index),
             mode,
             size,
-            uid: if owned { self.uid } else { NOBODY },
-            gid: if owned { self.gid } else { NOBODY },
+            uid: if owned { table.uid } else { NOBODY },
+            gid: if owned { table.gid } else { NOBODY },
         }
     }
 
-    /// How long the kernel may take the attributes of a node as known.
-    fn valid_s(&self, index: usize) -> u64 {
-        match self.nodes[index].what {
+    /// How long the kernel may take the attributes as known.
+    fn valid_s(&self) -> u64 {
+        match self.what {
             What::Mask {
                 kind: Kind::Vanished, ..
             } => 0,
@@ -132,16 +192,9 @@ impl Table {
         }
     }
 
-    fn entry(&self, index: usize) -> Vec<u8> {
-        wire::entry(self.attributes(index), self.valid_s(index))
-    }
-
-    fn listed<'a>(&self, name: &'a str, index: usize) -> Listed<'a> {
-        Listed {
-            name,
-            attributes: self.attributes(index),
-            valid_s: self.valid_s(index),
-        }
+    /// The path of a name in this directory.
+    fn join(&self, name: &[u8]) -> String {
+        join(&self.path, &String::from_utf8_lossy(name))
     }
 }
 
@@ -157,6 +210,8 @@ pub fn answer(table: &Table, bytes: &[u8], asker: Asker) -> Answer {
         opcode::STATFS => return done(&request, &[0; 80]),
         _ => {}
     }
+    // Thread id 0 is a process outside of the sandbox's pid namespace: the helper that places masks, never the agent.
+    let asker = if request.tid == 0 { Asker::Launch } else { asker };
     if request.node == ROOT {
         return root(table, &request, asker);
     }
@@ -164,13 +219,10 @@ pub fn answer(table: &Table, bytes: &[u8], asker: Asker) -> Answer {
         return failed(&request, ENOENT);
     };
     let mut answer = match &node.what {
-        What::Mask { kind, .. } => mask::answer(table, &request, index, *kind),
-        What::Stub(stub) => stub::answer(table, &request, index, stub, asker),
-        What::Place => place(table, &request, index),
-        What::Link { target } => match request.opcode {
-            opcode::READLINK => done(&request, target.as_bytes()),
-            _ => place(table, &request, index),
-        },
+        What::Mask { kind, .. } => mask::answer(&request, index, *kind, node.attributes(table, index)),
+        What::Stub(stub) => stub::answer(table, &request, (index, node, stub), asker),
+        What::Link { target } if request.opcode == opcode::READLINK => done(&request, target.as_bytes()),
+        What::Place | What::Link { .. } => place(&request, node.attributes(table, index)),
     };
     answer.attempt = answer.attempt.filter(|_| asker == Asker::Agent);
     answer
@@ -180,7 +232,7 @@ pub fn answer(table: &Table, bytes: &[u8], asker: Asker) -> Answer {
 fn root(table: &Table, request: &Request<'_>, asker: Asker) -> Answer {
     match request.opcode {
         opcode::LOOKUP if asker == Asker::Launch => match number(table, request.name(0)) {
-            Some(index) => done(request, &table.entry(index)),
+            Some((index, node)) => done(request, &table.entry(index, node)),
             None => failed(request, ENOENT),
         },
         opcode::OPENDIR if asker == Asker::Launch => done(request, &[0; 16]),
@@ -189,7 +241,7 @@ fn root(table: &Table, request: &Request<'_>, asker: Asker) -> Answer {
             let listed = names
                 .iter()
                 .zip(&table.taken)
-                .map(|(name, index)| table.listed(name, *index));
+                .filter_map(|(name, index)| Some(table.listed(name, *index, table.node(*index)?)));
             let plus = request.opcode == opcode::READDIRPLUS;
             done(request, &wire::listing(listed, request.page(), plus))
         }
@@ -208,16 +260,18 @@ fn root(table: &Table, request: &Request<'_>, asker: Asker) -> Answer {
     }
 }
 
-/// The node of which this is the number, if the launch takes it.
-fn number(table: &Table, name: &[u8]) -> Option<usize> {
-    let index = std::str::from_utf8(name).ok()?.parse().ok()?;
-    table.taken.binary_search(&index).ok().map(|_| index)
+/// The node of which this is the number, if it may be taken.
+fn number<'a>(table: &'a Table, name: &[u8]) -> Option<(usize, &'a Node)> {
+    let index: usize = std::str::from_utf8(name).ok()?.parse().ok()?;
+    let late = index >= table.nodes.len();
+    let taken = late || table.taken.binary_search(&index).is_ok();
+    table.node(index).filter(|_| taken).map(|node| (index, node))
 }
 
 /// What is not an attempt: an object that is there only to be mounted over or followed.
-fn place(table: &Table, request: &Request<'_>, index: usize) -> Answer {
+fn place(request: &Request<'_>, attributes: Attributes) -> Answer {
     match request.opcode {
-        opcode::GETATTR => done(request, &wire::attributes(table.attributes(index))),
+        opcode::GETATTR => done(request, &wire::attributes(attributes)),
         opcode::GETXATTR | opcode::LISTXATTR => failed(request, wire::ENODATA),
         _ => failed(request, EACCES),
     }
@@ -269,6 +323,7 @@ mod tests {
         Table {
             nodes,
             taken: vec![0, 1, 2, 3],
+            late: Arc::default(),
             uid: 1000,
             gid: 1000,
         }

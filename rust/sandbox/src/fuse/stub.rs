@@ -1,7 +1,7 @@
 //! Answers for partial directories: their listed entries exist, every other name is absent, and asking for it is told.
 
 use super::wire::{self, EACCES, ENODATA, ENOENT, ENOSYS, FOREVER_S, Request, done, failed, opcode};
-use super::{Answer, Asker, Operation, Table, refused};
+use super::{Answer, Asker, Node, Operation, Table, refused};
 use std::collections::BTreeMap;
 
 /// How long the kernel answers for an absent name by itself: repeats within this time are not seen.
@@ -56,22 +56,25 @@ pub struct Stub {
     pub entries: BTreeMap<String, usize>,
 }
 
-pub(super) fn answer(
-    table: &Table,
-    request: &Request<'_>,
-    index: usize,
-    stub: &Stub,
-    asker: Asker,
-) -> Answer {
-    const READ: u32 = 4;
-    const WRITE: u32 = 2;
+/// Bits of access(2).
+const READ: u32 = 4;
+const WRITE: u32 = 2;
+
+/// A stub with its node and that one's index.
+type Here<'a> = (usize, &'a Node, &'a Stub);
+
+pub(super) fn answer(table: &Table, request: &Request<'_>, here: Here<'_>, asker: Asker) -> Answer {
+    let (index, node, stub) = here;
     let open = stub.listed || asker == Asker::Launch;
     match request.opcode {
-        opcode::LOOKUP => lookup(table, request, index, stub, asker),
-        opcode::GETATTR => done(request, &wire::attributes(table.attributes(index))),
+        opcode::LOOKUP => lookup(table, request, here, asker),
+        opcode::GETATTR => done(request, &wire::attributes(node.attributes(table, index))),
         opcode::OPENDIR if open => done(request, &[0; 16]),
         opcode::READDIR | opcode::READDIRPLUS if open => {
-            let names = stub.entries.iter().map(|(name, node)| table.listed(name, *node));
+            let names = stub
+                .entries
+                .iter()
+                .filter_map(|(name, node)| Some(table.listed(name, *node, table.node(*node)?)));
             let plus = request.opcode == opcode::READDIRPLUS;
             done(request, &wire::listing(names, request.page(), plus))
         }
@@ -90,18 +93,18 @@ pub(super) fn answer(
     }
 }
 
-fn lookup(table: &Table, request: &Request<'_>, index: usize, stub: &Stub, asker: Asker) -> Answer {
+fn lookup(table: &Table, request: &Request<'_>, (index, here, stub): Here<'_>, asker: Asker) -> Answer {
     let name = request.name(0);
     let known = std::str::from_utf8(name)
         .ok()
         .and_then(|name| stub.entries.get(name));
-    if let Some(node) = known {
-        return done(request, &table.entry(*node));
+    if let Some((known, node)) = known.and_then(|known| Some((*known, table.node(*known)?))) {
+        return done(request, &table.entry(known, node));
     }
     if asker == Asker::Launch {
         return failed(request, ENOENT);
     }
-    let path = format!("{}/{}", table.nodes[index].path, String::from_utf8_lossy(name));
+    let path = here.join(name);
     let valid_s = if is_quiet(&path) { FOREVER_S } else { ABSENT_S };
     Answer {
         reply: done(request, &wire::absent(valid_s)).reply,

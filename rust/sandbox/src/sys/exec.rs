@@ -3,6 +3,7 @@
 use super::last_errno;
 use rustix::io::Errno;
 use std::ffi::CString;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// Replaces the process; returns only the error.
 pub fn exec(path: &CString, argv: &[CString], env: &[CString]) -> Errno {
@@ -25,6 +26,34 @@ pub fn exec(path: &CString, argv: &[CString], env: &[CString]) -> Errno {
 pub fn close_on_exec_from(first: u32) -> Result<(), Errno> {
     // SAFETY: only numbers are passed, and no descriptor is closed before the process image is replaced.
     let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    if result < 0 { Err(last_errno()) } else { Ok(()) }
+}
+
+/// Closes every descriptor but these, standard input, output and error too. What owned the others must not be used or
+/// dropped afterwards: for a fresh child that ends by `leave`.
+///
+/// # Errors
+/// `ENOSYS` before Linux 5.9.
+pub fn close_all_but(kept: &[BorrowedFd<'_>]) -> Result<(), Errno> {
+    let mut kept: Vec<u32> = kept
+        .iter()
+        // INVARIANT: descriptors are never negative.
+        .map(|fd| fd.as_raw_fd().unsigned_abs())
+        .collect();
+    kept.sort_unstable();
+    let mut first = 0;
+    for number in kept {
+        if first < number {
+            close_range(first, number - 1)?;
+        }
+        first = number + 1;
+    }
+    close_range(first, u32::MAX)
+}
+
+fn close_range(first: u32, last: u32) -> Result<(), Errno> {
+    // SAFETY: only numbers are passed; that nobody uses a closed descriptor is the caller's promise.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
     if result < 0 { Err(last_errno()) } else { Ok(()) }
 }
 

@@ -8,7 +8,7 @@ mod notify;
 mod sockets;
 
 pub use clone::{Cloned, begin_cgroup_namespace, clone_sandbox, clone_user_namespace, fork, leave};
-pub use exec::{close_on_exec_from, default_signals, exec, next_signal, signal_fd};
+pub use exec::{close_all_but, close_on_exec_from, default_signals, exec, next_signal, signal_fd};
 pub use mounts::{AttrFlags, idmap, set_attributes};
 pub use notify::{Notification, install_filter, receive, reply, someone_left, still_waiting};
 pub use sockets::{receive_with_fds, send_with_fds};

@@ -18,6 +18,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 const MASKS: &str = "/agent/masks";
 const MADE: &str = "/agent/made";
+/// Directories that the build needs for itself.
+pub(super) const OWN_PLACES: [&str; 2] = [MASKS, MADE];
 /// Directories of the server with more names are listed first.
 const MOST_LOOKUPS: usize = 4;
 
@@ -28,6 +30,8 @@ pub struct Trees(Vec<Option<OwnedFd>>);
 pub struct Built {
     /// Names of the view that vanished between plan and build, for the ledger.
     pub gone: Vec<String>,
+    /// The root of the served file system, which has no name inside.
+    pub masks: Option<OwnedFd>,
 }
 
 /// The channel to the process that answers for masks: `start` hands it the open `/dev/fuse`.
@@ -109,6 +113,7 @@ pub fn build(view: &View, layout: &Layout, trees: Trees, fuse: Option<Fuse<'_>>)
     let mut builder = Builder {
         layout,
         served: false,
+        whole: false,
         gone: Vec::new(),
     };
     builder.start_masks(fuse, &proc)?;
@@ -117,8 +122,11 @@ pub fn build(view: &View, layout: &Layout, trees: Trees, fuse: Option<Fuse<'_>>)
         let part = if builder.served { part } else { Part::Placed };
         builder.item(item, part, tree, &proc, &devices)?;
     }
-    builder.finish()?;
-    Ok(Built { gone: builder.gone })
+    let masks = builder.finish()?;
+    Ok(Built {
+        gone: builder.gone,
+        masks,
+    })
 }
 
 /// A tmpfs becomes the root; the host's root is let go.
@@ -129,11 +137,16 @@ fn enter_root() -> Result<(), StepError> {
         FsMountFlags::FSMOUNT_CLOEXEC,
         MountAttrFlags::MOUNT_ATTR_NODEV,
     )?;
-    move_mount(&root, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+    become_root(&root)
+}
+
+/// Makes a mount the root and lets go of the one before.
+fn become_root(root: &OwnedFd) -> Result<(), StepError> {
+    move_mount(root, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
         .during("place the new root", "/")?;
-    rustix::process::fchdir(&root).during("enter the new root", "/")?;
+    rustix::process::fchdir(root).during("enter the new root", "/")?;
     rustix::process::pivot_root(".", ".").during("change the root", "/")?;
-    unmount(".", UnmountFlags::DETACH).during("let go of the host's root", "/")?;
+    unmount(".", UnmountFlags::DETACH).during("let go of the root before", "/")?;
     rustix::process::chdir("/").during("enter the new root", "/")
 }
 
@@ -165,6 +178,8 @@ struct Builder<'a> {
     layout: &'a Layout,
     /// Whether masks come from the FUSE server, so that attempts are seen.
     served: bool,
+    /// Whether the root is the server's, too; else it is a file system of ours.
+    whole: bool,
     gone: Vec<String>,
 }
 
@@ -237,6 +252,10 @@ impl Builder<'_> {
                 }
             }
             Node::Mask { kind, .. } => self.mask(path, part, *kind == Kind::Directory),
+            Node::Absent { .. } => match part {
+                Part::Over(node) => self.place(&take(node, path)?, path, false),
+                _ => Ok(()),
+            },
             Node::Tmpfs { size, mode, exec } => {
                 let exec = if *exec {
                     MountAttrFlags::empty()
@@ -255,6 +274,14 @@ impl Builder<'_> {
             Node::Proc => {
                 self.place(proc, path, true)?;
                 cover_proc()
+            }
+            Node::Devices if self.whole => {
+                let attributes = MountAttrFlags::MOUNT_ATTR_NOEXEC;
+                let options = [("size", "64K"), ("mode", "0755")];
+                let mount = detached("tmpfs", &options, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
+                self.place(&mount, path, true)?;
+                devices_directory(path, devices)?;
+                read_only(path)
             }
             Node::Devices => devices_directory(path, devices),
             Node::File { text } => self.made(path, text),
@@ -275,7 +302,23 @@ impl Builder<'_> {
 
     /// Mounts a topmost partial directory.
     fn partial(&mut self, path: &str, node: usize) -> Result<(), StepError> {
-        self.place(&take(node, path)?, path, true)?;
+        let directory = take(node, path)?;
+        if path == "/" {
+            // The server's own root and a place for made files come along, as what stands in them is still to be taken.
+            let masks = clone(MASKS, MASKS)?;
+            let made = detached(
+                "tmpfs",
+                &[("size", "1M"), ("mode", "0755")],
+                FsMountFlags::FSMOUNT_CLOEXEC,
+                MountAttrFlags::MOUNT_ATTR_NODEV,
+            )?;
+            become_root(&directory)?;
+            self.place(&masks, MASKS, true)?;
+            self.place(&made, MADE, true)?;
+            self.whole = true;
+        } else {
+            self.place(&directory, path, true)?;
+        }
         for node in &self.layout.table.nodes {
             match &node.what {
                 What::Stub(stub) if stub.entries.len() > MOST_LOOKUPS && is_at_or_below(&node.path, path) => {
@@ -335,14 +378,33 @@ impl Builder<'_> {
         self.place(&tree, path, false)
     }
 
-    fn finish(&mut self) -> Result<(), StepError> {
-        if self.served {
-            // The clones stay; the directory from which they came must not be reachable inside.
-            unmount(MASKS, UnmountFlags::DETACH).during("put the masks away", MASKS)?;
+    /// Covers the place from which the masks came, and gives it to who is to take more of them.
+    fn finish(&mut self) -> Result<Option<OwnedFd>, StepError> {
+        let masks = if self.served {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let masks = openat(CWD, MASKS, flags, Mode::empty()).during("put the masks away", MASKS)?;
+            let cover = join(MADE, "cover");
+            mkdirat(CWD, cover.as_str(), Mode::empty()).during("put the masks away", MASKS)?;
+            let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+            move_mount(&clone(&cover, MASKS)?, "", CWD, MASKS, flags).during("put the masks away", MASKS)?;
+            Some(masks)
+        } else {
+            None
+        };
+        if self.whole {
+            // Nothing can be made in the server's directories, and a read-only mount would refuse without telling it.
+            unmount(MADE, UnmountFlags::DETACH).during("put made files away", MADE)?;
+        } else {
+            read_only("/")?;
         }
-        let flags = MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
-        mount_remount("/", flags, "").during("make the root read-only", "/")
+        Ok(masks)
     }
+}
+
+/// Makes a mount of ours read-only, not those in it.
+fn read_only(path: &str) -> Result<(), StepError> {
+    let flags = MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
+    mount_remount(path, flags, "").during("make a file system read-only", path)
 }
 
 /// Lists a directory of the server, so that the kernel learns its names at once: a look-up each would be a round trip

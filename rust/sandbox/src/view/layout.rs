@@ -1,7 +1,8 @@
 //! Which objects of a view the FUSE server answers for, and where the build takes each from.
 
+use super::build::OWN_PLACES;
 use super::{Item, Node, View, is_at_or_below, parent};
-use crate::fuse::{self, Stub, Table, What};
+use crate::fuse::{self, Kind, Stub, Table, What};
 use std::collections::{BTreeSet, HashMap};
 
 /// What the build does with an item.
@@ -62,6 +63,12 @@ impl<'a> Maker<'a> {
             let index = self.stub(path);
             self.layout.partial.push(item.path.clone());
             self.layout.table.taken.push(index);
+            if path == "/" {
+                // Places of the build, which it lets go before the agent runs.
+                for own in OWN_PLACES {
+                    self.below(own);
+                }
+            }
             return Part::Over(index);
         }
         let answered = self.in_stub(path, roots);
@@ -79,6 +86,12 @@ impl<'a> Maker<'a> {
                     self.layout.table.taken.push(index);
                     Part::Over(index)
                 }
+            }
+            (Node::Absent { source }, _) => {
+                let (kind, source) = (Kind::Vanished, *source);
+                let index = self.add(path, What::Mask { kind, source });
+                self.layout.table.taken.push(index);
+                Part::Over(index)
             }
             (Node::Link { target }, true) => {
                 let target = target.clone();

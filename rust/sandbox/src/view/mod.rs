@@ -3,6 +3,7 @@
 //! `plan` asks the engine and looks at the file system; `build` makes the mounts in the sandbox's own namespaces.
 //! Sources: `kernel.md` §3, `visible-denials.md` §2, `policy-language.md` F1–F10.
 
+mod absent;
 mod build;
 mod layout;
 mod made;
@@ -18,6 +19,8 @@ use serde::Serialize;
 
 /// Stands for the source of a mask that no rule made and no policy lifts: what is ours.
 pub const BENEATH: usize = usize::MAX;
+/// Stands for the source of a name outside of everything shown that no rule speaks of (S1).
+pub const UNLISTED: usize = usize::MAX - 2;
 /// Stands for the source of a mask over a socket of the host that no rule allows (N12).
 pub const HOST_SOCKET: usize = usize::MAX - 1;
 
@@ -83,6 +86,10 @@ pub enum Node {
     /// An object over a denied name: mode 000, or absent when `hidden`.
     Mask {
         kind: Kind,
+        source: usize,
+    },
+    /// A name outside of everything shown, whether or not the host has it: absent, and asking for it is told.
+    Absent {
         source: usize,
     },
     /// A private file system of ours.

@@ -4,7 +4,7 @@
 //! engine gives there; where a mount can only give more or less, it gives less.
 
 use super::scan::{Found, Host, Scan, Step};
-use super::{BENEATH, HOST_SOCKET, Item, Node, Rights, View, is_at_or_below, join, made, parent};
+use super::{BENEATH, HOST_SOCKET, Item, Node, Rights, View, absent, is_at_or_below, join, made, parent};
 use crate::fuse::Kind;
 use replicante_core::glob::{Names, SegmentGlob};
 use rustix::fs::FileType;
@@ -63,6 +63,8 @@ pub enum Visibility {
     Nowhere,
     /// Where secrets and sockets are: `/etc`, `/run`, `/var`, and `${home}` unless it is a private one.
     Usual,
+    /// Everywhere outside of shown trees; what the agent opens by an absolute path then costs more.
+    Whole,
 }
 
 /// A path pattern, taken apart.
@@ -314,23 +316,7 @@ impl Planner<'_, '_> {
                 items.insert(path.into(), Node::File { text });
             }
         }
-        let within = |root: &String| {
-            // Nobody who runs programs takes offence at an empty `/run`; other directories are there for what they show.
-            let passed = root == "/run"
-                || items
-                    .keys()
-                    .any(|path| path != root && is_at_or_below(path, root));
-            let free = matches!(covering(&items, root), None | Some((_, Node::Tmpfs { .. })));
-            passed && free && !items.contains_key(root)
-        };
-        self.view.partial = self.answered_roots().into_iter().filter(within).collect();
-        items.extend(self.view.partial.iter().map(|root| (root.clone(), Node::Stub)));
-        if self.view.partial.iter().any(|root| root == "/var") {
-            let target = "/run".to_owned();
-            items
-                .entry("/var/run".to_owned())
-                .or_insert(Node::Link { target });
-        }
+        self.view.partial = absent::add(inputs, &self.host, &mut items);
         self.view.root = (inputs.questions.rights)("/");
         self.view.items = items
             .into_iter()
@@ -340,22 +326,6 @@ impl Planner<'_, '_> {
             .items
             .sort_by_key(|item| (item.path.matches('/').count(), item.path.clone()));
         Ok(())
-    }
-
-    /// The directories whose absent names are to be seen, as far as nothing is shown in their place; none in another.
-    fn answered_roots(&self) -> Vec<String> {
-        let mut roots = match self.inputs.visibility {
-            Visibility::Nowhere => return Vec::new(),
-            Visibility::Usual => vec!["/etc".to_owned(), "/run".to_owned(), "/var".to_owned()],
-        };
-        let home = &self.inputs.bindings.home;
-        if self.inputs.private_home.is_none()
-            && home != "/"
-            && !roots.iter().any(|root| is_at_or_below(home, root))
-        {
-            roots.push(home.clone());
-        }
-        roots
     }
 
     fn node(&mut self, path: &str, items: &BTreeMap<String, Node>) -> Result<Option<Node>, String> {
@@ -421,8 +391,8 @@ impl Planner<'_, '_> {
         if rights.is_empty() {
             return Ok(match above {
                 _ if masked => self.mask(path, directory),
-                None => self.closed(path, "/", directory),
-                Some((at, Node::Tmpfs { .. })) => self.closed(path, at, directory),
+                None => absent::closed(inputs, &self.host, path, "/", directory),
+                Some((at, Node::Tmpfs { .. })) => absent::closed(inputs, &self.host, path, at, directory),
                 Some(_) => None,
             });
         }
@@ -465,18 +435,6 @@ impl Planner<'_, '_> {
         }))
     }
 
-    /// Outside of everything shown a name is simply absent, but for one in a partial directory that a rule closes without
-    /// hiding it. `above` is the file system of ours in which that directory lies.
-    fn closed(&self, path: &str, above: &str, directory: bool) -> Option<Node> {
-        let roots = self.answered_roots();
-        let partial = roots
-            .iter()
-            .any(|root| path != root && is_at_or_below(path, root) && is_at_or_below(root, above));
-        let (source, hidden) = (self.inputs.questions.closed)(path).filter(|_| partial)?;
-        let kind = if directory { Kind::Directory } else { Kind::File };
-        (!hidden && !reached_by_link(&self.host, path)).then_some(Node::Mask { kind, source })
-    }
-
     fn mask(&self, path: &str, directory: bool) -> Option<Node> {
         let (source, hidden) = (self.inputs.questions.refusal)(path)?;
         // A link can't stand over a directory, so a hidden one is closed instead.
@@ -490,7 +448,7 @@ impl Planner<'_, '_> {
 }
 
 /// The deepest item above `path`.
-fn covering<'a>(items: &'a BTreeMap<String, Node>, path: &str) -> Option<(&'a str, &'a Node)> {
+pub(super) fn covering<'a>(items: &'a BTreeMap<String, Node>, path: &str) -> Option<(&'a str, &'a Node)> {
     let mut at = path;
     while at != "/" {
         at = parent(at);
@@ -499,14 +457,6 @@ fn covering<'a>(items: &'a BTreeMap<String, Node>, path: &str) -> Option<(&'a st
         }
     }
     None
-}
-
-/// Whether a directory on the way to a name is a symbolic link, so that the object has another name.
-fn reached_by_link(host: &Host, path: &str) -> bool {
-    let above = std::iter::successors(Some(parent(path)), |at| (*at != "/").then(|| parent(at)));
-    above
-        .into_iter()
-        .any(|directory| host.kind_of(directory) == Some(FileType::Symlink))
 }
 
 fn link_target(path: &str) -> Option<String> {

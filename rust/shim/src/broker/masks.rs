@@ -37,8 +37,7 @@ pub fn serve(server: &Server) {
             Asker::Launch
         };
         let answer = answer(&server.table, &buffer[..length], asker);
-        // tid 0 is a process outside of the sandbox's pid namespace: never the agent.
-        if let Some(attempt) = answer.attempt.filter(|attempt| attempt.tid != 0) {
+        if let Some(attempt) = answer.attempt {
             record(server, &attempt);
         }
         if let Some(reply) = answer.reply {
@@ -49,12 +48,9 @@ pub fn serve(server: &Server) {
 }
 
 fn record(server: &Server, attempt: &Attempt) {
-    let Some(node) = server.table.nodes.get(attempt.node) else {
+    let (node, resource) = (server.table.node(attempt.node), server.table.resource(attempt));
+    let (Some(node), Some(resource)) = (node, resource) else {
         return;
-    };
-    let resource = match &attempt.below {
-        Some(name) => format!("{}/{}", node.path, String::from_utf8_lossy(name)),
-        None => node.path.clone(),
     };
     let (rule, kind) = match &node.what {
         What::Mask { kind, source } => (server.policy.rule_id(*source), Some(*kind)),

@@ -1,5 +1,6 @@
 //! Brokers: threads of the shim that answer the agent's requests by the policy and record what they refuse.
 
+pub mod late;
 pub mod masks;
 pub mod syscalls;
 
