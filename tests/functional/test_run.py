@@ -230,3 +230,22 @@ def test_a_denied_name_that_the_hosts_modes_shut_anyway_stops_no_run(tmp_path: P
     assert "error[" not in done.stderr
     assert done.stdout == ""
     assert (locked / "secret").read_text() == "token"
+
+
+def test_a_plan_says_what_would_be_set_up_and_runs_nothing(tmp_path: Path) -> None:
+    workspace = tmp_path / "workspace"
+    workspace.mkdir()
+    done = run(workspace, "--policy", "strict", "--plan", "--", "touch", "made")
+    assert done.returncode == 0, done.stderr
+    plan = json.loads(done.stdout)
+    assert plan["policy"] == "strict"
+    assert plan["argv"] == ["touch", "made"]
+    shown = {item["path"]: item["node"] for item in plan["files"]["items"]}
+    assert shown[str(workspace)]["is"] == "bind"
+    assert {"read", "write"} <= set(shown[str(workspace)]["rights"])
+    assert "ptrace" not in plan["system_calls"]["allowed"]
+    assert "read" in plan["system_calls"]["allowed"]
+    assert not (workspace / "made").exists()
+    refused = run(workspace, "--policy", "strict", "--no-weaker", "--plan", "--", "true")
+    assert refused.returncode == 125
+    assert refused.stdout == ""

@@ -45,13 +45,13 @@ def main(arguments: Sequence[str]) -> int:
         report="json" if "json" in parsed.switches else "text",
         visibility=parsed.values.get("visibility", "usual"),
     )
-    return launch(parsed.command, options)
+    return launch(parsed.command, options, "plan" if "plan" in parsed.switches else "run")
 
 
-def launch(command: Sequence[str], options: StartOptions) -> int:
+def launch(command: Sequence[str], options: StartOptions, task: str = "run") -> int:
     """Starts a command under a policy; returns an exit code of `run` only when it was not started."""
     try:
-        start(command, options)
+        start(command, options, task)
     except PolicyError as error:
         sys.stderr.write(rendered(error))
         return exit_codes.RUN_POLICY_REFUSED

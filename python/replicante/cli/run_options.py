@@ -51,6 +51,7 @@ OPTIONS = (
     ),
     Option("--explain", "", "say each denial at once, with its rule"),
     Option("--no-weaker", "", "refuse every stand-in, whatever the policy accepts"),
+    Option("--plan", "", "print what would be set up, as JSON, and run nothing"),
     Option("--json", "", "the report at the end as one JSON object on standard error"),
     Option("--help", "", "show this text"),
 )
@@ -64,6 +65,7 @@ Examples:
   replicante run --policy strict -- ls -la
   replicante run --policy coding-agent --workspace ~/src/app -- claude
   replicante run --policy ./agent.policy --explain -- make test
+  replicante run --plan -- make test
 
 Without --policy the repository's `.policy` or `replicante.policy` is used, else the operator's
 default, else `moderate`. The exit code is the program's own, 128+n for a signal; 122 policy

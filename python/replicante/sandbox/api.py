@@ -10,11 +10,13 @@ assert completed.returncode == 0
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, cast
 
+from replicante.errors import LaunchError
 from replicante.sandbox.launch import Launch, description_fd
 from replicante.sandbox.shim import shim_path
 from replicante.sandbox.start import StartOptions, make_ready
@@ -95,6 +97,34 @@ class Sandbox:
         finally:
             os.close(descriptor)
         return Run(process, launch)
+
+    def plan(self, argv: Sequence[str]) -> dict[str, Any]:
+        """What a run of the program would set up: files, rights, calls, limits, ledger. Nothing is run.
+
+        Args:
+            argv: as for `spawn`.
+
+        Raises:
+            PolicyError: the policy has errors.
+            ConsentError: a repository's own policy needs a person's consent.
+            LaunchError: the run can't be set up.
+        """
+        launch = make_ready(argv, self._options)
+        descriptor = description_fd(launch, inheritable=False)
+        try:
+            done = subprocess.run(  # noqa: S603 -- the shim of this very package
+                [shim_path(), "plan", "--launch-fd", str(descriptor)],
+                pass_fds=(descriptor,),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                check=False,
+            )
+        finally:
+            os.close(descriptor)
+        if done.returncode != 0:
+            said = done.stderr.decode(errors="replace").strip()
+            raise LaunchError(said, code="L011", help="run `replicante doctor`")
+        return cast("dict[str, Any]", json.loads(done.stdout))
 
     def run(
         self,

@@ -193,8 +193,12 @@ def description_fd(launch: Launch, *, inheritable: bool) -> int:
     return descriptor
 
 
-def become_shim(launch: Launch) -> NoReturn:
+def become_shim(launch: Launch, task: str) -> NoReturn:
     """Replaces this process by the shim, so that no interpreter stands beside the agent.
+
+    Args:
+        launch: of `prepare`.
+        task: `run`, or `plan` to print what would be set up.
 
     Raises:
         LaunchError: L001 when the shim can't be started.
@@ -202,7 +206,7 @@ def become_shim(launch: Launch) -> NoReturn:
     path = shim_path()
     descriptor = description_fd(launch, inheritable=True)
     try:
-        os.execv(path, [path, "run", "--launch-fd", str(descriptor)])  # noqa: S606 -- no shell is wanted
+        os.execv(path, [path, task, "--launch-fd", str(descriptor)])  # noqa: S606 -- no shell is wanted
     except OSError as error:
         raise LaunchError(
             f"the shim can't be started: {path}: {error.strerror}",

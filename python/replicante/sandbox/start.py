@@ -65,15 +65,20 @@ class StartOptions:
         self.visibility = visibility
 
 
-def start(command: Sequence[str], options: StartOptions) -> NoReturn:
+def start(command: Sequence[str], options: StartOptions, task: str = "run") -> NoReturn:
     """Replaces this process by the shim that runs `command`.
+
+    Args:
+        command: the program and its arguments.
+        options: what the operator says about the run.
+        task: `run`, or `plan` to print what would be set up and run nothing.
 
     Raises:
         PolicyError: the policy has errors.
         ConsentError: a person must agree first.
         LaunchError: the run can't be set up.
     """
-    become_shim(make_ready(command, options))
+    become_shim(make_ready(command, options), task)
 
 
 def make_ready(command: Sequence[str], options: StartOptions) -> Launch:

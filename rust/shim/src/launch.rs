@@ -46,6 +46,36 @@ pub fn run(launch_fd: RawFd) -> Result<u8, ShimError> {
     result
 }
 
+/// What a run of the description on descriptor `launch_fd` would set up, as JSON; nothing is started, and the run's
+/// directory is removed.
+///
+/// # Errors
+/// Why nothing would be started.
+pub fn plan(launch_fd: RawFd) -> Result<serde_json::Value, ShimError> {
+    let description = description::read(launch_fd)?;
+    let run_dir = description.run_dir.clone();
+    let planned = planned(description);
+    // It is empty; a run's directory that stays is removed with the old ones.
+    let _ = rustix::fs::rmdir(run_dir.as_str());
+    planned
+}
+
+fn planned(description: Description) -> Result<serde_json::Value, ShimError> {
+    let policy = Arc::new(Policy::read(&description)?);
+    let mut run = Run::prepare(description, policy)?;
+    let (spec, _) = run.spec()?;
+    let compiled = run.policy.compiled();
+    Ok(json!({
+        "schema": 1, "policy": compiled.name, "identity": compiled.identity,
+        "argv": spec.argv, "cwd": spec.cwd, "environment": spec.env, "user": spec.user,
+        "namespaces": ["user", "mount", "pid", "network", "ipc", "uts", "cgroup"],
+        "files": spec.view, "landlock": spec.landlock, "capabilities": compiled.capabilities, "no_new_privileges": true,
+        "system_calls": {"instructions": spec.filter.len(), "allowed": run.allowed_calls()},
+        "limits": spec.limits, "control_group": run.group.is_some(), "refused_names_are_events": spec.fuse,
+        "terminal": spec.terminal, "ledger": run.guarantees,
+    }))
+}
+
 /// Writes `exit.json`, last, so that the run's directory may be removed when it is old. Without it the run counts as
 /// unfinished, which is what it is to a reader who can't see how it ended.
 fn mark_finished(run_dir: &str, ending: &serde_json::Value) {
@@ -284,6 +314,17 @@ impl Run {
             output,
         };
         Ok((spec, relays))
+    }
+
+    /// The names of the system calls that are never refused, whatever their arguments.
+    fn allowed_calls(&self) -> Vec<&'static str> {
+        let allowed = self
+            .verdicts
+            .iter()
+            .filter(|(_, verdict)| **verdict == Verdict::Allow);
+        allowed
+            .filter_map(|(number, _)| self.arch.name(*number))
+            .collect()
     }
 
     /// Serves what the sandbox's first process asks for until everything is in force and the ledger is on disk.

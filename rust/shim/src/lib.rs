@@ -1,6 +1,6 @@
 //! The shim: reads a launch description, sets the sandbox up, answers for it, keeps its journal, and ends with it.
 //!
-//! Usage: `replicante-shim run --launch-fd N` · `probe` · `leftovers RUNS` (the directory of all runs) · `--version`.
+//! Usage: `replicante-shim run|plan --launch-fd N` · `probe` · `leftovers RUNS` (the directory of all runs) · `--version`.
 //! People use `replicante run`, which writes the description (`docs/reference/compiled-form.md`) and becomes the shim.
 #![cfg(target_os = "linux")]
 #![forbid(unsafe_code)]
@@ -46,6 +46,17 @@ pub fn main(args: &[String]) -> ExitCode {
             }
             None => usage(),
         },
+        ["plan", "--launch-fd", number] => match number.parse().ok().map(launch::plan) {
+            Some(Ok(plan)) => {
+                say(&plan.to_string());
+                ExitCode::SUCCESS
+            }
+            Some(Err(error)) => {
+                complain(&error);
+                ExitCode::from(error.exit_code())
+            }
+            None => usage(),
+        },
         ["probe"] => {
             let findings = replicante_sandbox::probe::all();
             let text = serde_json::to_string(&findings).unwrap_or_default();
@@ -84,7 +95,7 @@ fn usage() -> ExitCode {
     // As above.
     let _ = writeln!(
         std::io::stderr(),
-        "usage: replicante-shim run --launch-fd N | probe | leftovers RUNS | --version"
+        "usage: replicante-shim run|plan --launch-fd N | probe | leftovers RUNS | --version"
     );
     ExitCode::from(4)
 }

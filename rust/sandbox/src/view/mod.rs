@@ -25,8 +25,27 @@ pub const UNLISTED: usize = usize::MAX - 2;
 pub const HOST_SOCKET: usize = usize::MAX - 1;
 
 /// A set of the five file actions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Rights(u8);
+
+/// As words, for people who read a plan.
+impl Serialize for Rights {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let words = [
+            (Self::READ, "read"),
+            (Self::WRITE, "write"),
+            (Self::CREATE, "create"),
+            (Self::DELETE, "delete"),
+            (Self::EXECUTE, "execute"),
+        ];
+        serializer.collect_seq(
+            words
+                .iter()
+                .filter(|(right, _)| self.has(*right))
+                .map(|(_, word)| word),
+        )
+    }
+}
 
 impl Rights {
     pub const NONE: Self = Self(0);
