@@ -71,7 +71,7 @@ fn planned(description: Description) -> Result<serde_json::Value, ShimError> {
         "namespaces": ["user", "mount", "pid", "network", "ipc", "uts", "cgroup"],
         "files": spec.view, "landlock": spec.landlock, "capabilities": compiled.capabilities, "no_new_privileges": true,
         "system_calls": {"instructions": spec.filter.len(), "allowed": run.allowed_calls()},
-        "limits": spec.limits, "control_group": run.group.is_some(), "refused_names_are_events": spec.fuse,
+        "limits": spec.limits, "control_group": run.group.is_some(), "refused_names_are_events": run.fuse,
         "terminal": spec.terminal, "ledger": run.guarantees,
     }))
 }
