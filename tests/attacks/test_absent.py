@@ -234,6 +234,48 @@ def test_an_owners_home(arena: Arena, real_home: str, script: str, rule: str) ->
     assert shown.out == "to be readto be read"
 
 
+def whole(arena: Arena, script: str, policy: str = "moderate") -> Done:
+    done = arena.call(arena.inside_command(["sh", "-c", script], policy, "--visibility", "whole"))
+    arena.spent.append(done.report["run"])
+    return done
+
+
+WHOLE = {
+    "a directory that no list names": ("ls -d /lost+found && echo found", "read /lost+found"),
+    "the root, listed": ("ls /", "read /"),
+    "above the shown trees, listed": ("ls /sys/devices", "read /sys/devices"),
+    "where tools lie": ("ls -d /usr/../var/spool && echo found", "read /var/spool"),
+}
+
+
+@pytest.mark.parametrize(("script", "seen"), WHOLE.values(), ids=WHOLE.keys())
+def test_whole_visibility_sees_every_name(arena: Arena, script: str, seen: str) -> None:
+    assert arena.plain(script).out
+    done = whole(arena, script)
+    assert done.out == ""
+    assert seen in done.denials
+    (elsewhere,) = [
+        name for name in arena.ledger(done.report["run"])["invisible"] if name.startswith(ELSEWHERE)
+    ]
+    assert "where the sandbox has its own" in elsewhere
+    assert "/tmp" in elsewhere
+
+
+def test_whole_visibility_changes_nothing_else(arena: Arena) -> None:
+    arena.write(arena.workspace / ".env", TOKEN)
+    done = whole(
+        arena,
+        "set -e; echo made > file; cat file; ls /usr/bin/env; echo x > /dev/null; ls /dev/shm; "
+        "python3 -c 'import tempfile; tempfile.TemporaryFile()'; getent hosts localhost; "
+        "touch ~/x /tmp/x /var/tmp/x; "
+        "! touch /x; ! mkdir /dev/x; ! cat .env; ! ls /agent/masks; ! cat /etc/shadow; echo through",
+    )
+    assert "through" in done.out, done
+    assert TOKEN not in done.out
+    assert (arena.workspace / "file").read_text() == "made\n"
+    assert {f"read {arena.workspace}/.env", "read /x", "read /etc/shadow"} <= set(done.denials)
+
+
 # Over `/dev/fuse` an empty file that nobody may write, root neither.
 CLOSED = """
 set -e
@@ -254,3 +296,7 @@ def test_without_fuse_the_same_is_refused_unseen(arena: Arena, real_home: str) -
     assert done.err.count("No such file") == 5
     assert done.denials == []
     assert ELSEWHERE in arena.ledger(run)["invisible"]
+    asked = [*arena.inside_command(["true"], real_home, "--visibility", "whole")]
+    refused = arena.call([*close, *asked])
+    assert refused.code == 125
+    assert "start without --visibility whole" in refused.err

@@ -224,7 +224,11 @@ impl Run {
             help: "change the rule, or wait for the file broker".into(),
         })?;
         let layout = served(&view, &policy, user);
-        let late = if usable { Names::new(&view, &layout)? } else { None };
+        let late = if usable {
+            Names::new(&view, &layout, &policy)?
+        } else {
+            None
+        };
         let by_name = ledger::late_names(compiled, &view, late.as_ref(), description.no_weaker)?;
         guarantees.push(by_name);
         if !usable {

@@ -227,11 +227,8 @@ pub fn late_names(
 ) -> Result<Guarantee, ShimError> {
     let mut by = "start only: restricting names that exist at the start are covered".to_owned();
     if let Some(names) = names {
-        by.push_str("; a masked name that the host replaces is denied again within milliseconds");
-        if !names.unwatched.is_empty() {
-            by.push_str(", but not in ");
-            by.push_str(&names.unwatched.join(", "));
-        }
+        by.push_str("; ");
+        by.push_str(&names.words());
     }
     let own = policy.rules.iter().find(|rule| {
         is_own(policy, rule.source)
@@ -287,7 +284,12 @@ pub fn invisible(view: &View, served: bool) -> Vec<String> {
     let elsewhere = "listing and lookups outside of the view";
     let whole = view.partial.iter().any(|root| root == "/");
     let lookups = if whole {
-        None
+        let own = view.items.iter().filter(|item| {
+            let shared = matches!(item.node, Node::Bind { ours: false, .. });
+            matches!(item.node, Node::Tmpfs { .. } | Node::Devices | Node::Bind { .. }) && !shared
+        });
+        let own: Vec<&str> = own.map(|item| item.path.as_str()).collect();
+        format!("{elsewhere}, where the sandbox has its own: {}", own.join(", "))
     } else if served && !view.partial.is_empty() {
         let at: Vec<&str> = view
             .items
@@ -296,9 +298,9 @@ pub fn invisible(view: &View, served: bool) -> Vec<String> {
             .map(|item| item.path.as_str())
             .collect();
         let places = view.partial.join(", ");
-        Some(format!("{elsewhere}, but in {places} and at {}", at.join(", ")))
+        format!("{elsewhere}, but in {places} and at {}", at.join(", "))
     } else {
-        Some(elsewhere.to_owned())
+        elsewhere.to_owned()
     };
     let others = [
         "refusals by Landlock",
@@ -309,7 +311,9 @@ pub fn invisible(view: &View, served: bool) -> Vec<String> {
         "addresses outside of the sandbox's own network",
         "amounts that the kernel limits by itself",
     ];
-    lookups.into_iter().chain(others.map(str::to_owned)).collect()
+    std::iter::once(lookups)
+        .chain(others.map(str::to_owned))
+        .collect()
 }
 
 /// A guarantee that is held.

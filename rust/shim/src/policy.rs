@@ -101,6 +101,34 @@ impl Policy {
         })
     }
 
+    /// Rules that close reading of names whoever makes them, which a file system can't be told in advance.
+    pub fn closed_later(&self) -> ClosedLater {
+        let mut closed = ClosedLater::default();
+        let rules = self.compiled().rules.iter();
+        for rule in
+            rules.filter(|rule| rule.action == Action::Read && !rule.effect.allows() && !rule.existing)
+        {
+            let Some(glob) = rule.pattern.as_deref().and_then(|text| Glob::parse(text).ok()) else {
+                continue;
+            };
+            let fixed: Vec<&str> = glob
+                .segments()
+                .iter()
+                .map_while(|segment| match segment {
+                    GlobSegment::Literal(bytes) => std::str::from_utf8(bytes).ok(),
+                    _ => None,
+                })
+                .collect();
+            let path = format!("/{}", fixed.join("/"));
+            if fixed.len() == glob.segments().len() {
+                closed.names.push(path);
+            } else {
+                closed.patterns.push(path);
+            }
+        }
+        closed
+    }
+
     fn refuses(&self, request: &Request<'_>) -> Option<(usize, bool)> {
         let decision = self.engine.decide(request);
         let rule = decision.rule.filter(|_| decision.outcome != Outcome::Allow)?;
@@ -266,6 +294,15 @@ impl Policy {
             })
             .min()
     }
+}
+
+/// Names that are closed whoever makes them.
+#[derive(Debug, Default)]
+pub struct ClosedLater {
+    /// Whole paths.
+    pub names: Vec<String>,
+    /// The fixed beginnings of patterns.
+    pub patterns: Vec<String>,
 }
 
 type Asked<'a, T> = Box<dyn Fn(&str) -> T + 'a>;

@@ -32,6 +32,7 @@ def test_values_may_stand_behind_an_equals_sign() -> None:
         (["--policy"], "needs POLICY"),
         (["--policy", "a", "--policy", "b"], "given twice"),
         (["--explain=yes"], "takes no value"),
+        (["--visibility", "some"], "takes usual or whole, not `some`"),
         (["--set", "agent"], "takes NAME=VALUE"),
         (["--set", "agent=a", "--set", "agent=b"], "given twice"),
     ],

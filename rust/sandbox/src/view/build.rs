@@ -3,7 +3,7 @@
 //! Runs in the sandbox's first process, before anything of the agent. Everything taken from the host is opened before
 //! `pivot_root`; afterwards the host's root is gone and paths are those of the sandbox.
 
-use super::{Item, Layout, Node, Part, Rights, View, is_at_or_below, join, parent};
+use super::{Item, Layout, Node, Part, Rights, View, is_at_or_below, join, machine, parent};
 use crate::error::{During, StepError};
 use crate::fuse::{Kind, What};
 use crate::sys::{self, AttrFlags};
@@ -15,9 +15,8 @@ use rustix::mount::{
 };
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 const MASKS: &str = "/agent/masks";
-const MADE: &str = "/agent/made";
+pub(super) const MADE: &str = "/agent/made";
 /// Directories that the build needs for itself.
 pub(super) const OWN_PLACES: [&str; 2] = [MASKS, MADE];
 /// Directories of the server with more names are listed first.
@@ -101,14 +100,7 @@ pub fn build(view: &View, layout: &Layout, trees: Trees, fuse: Option<Fuse<'_>>)
         FsMountFlags::FSMOUNT_CLOEXEC,
         MountAttrFlags::MOUNT_ATTR_NOEXEC,
     )?;
-    let devices = DEVICES
-        .iter()
-        .map(|name| {
-            let path = format!("/dev/{name}");
-            let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-            open_tree(CWD, path.as_str(), flags).during("show a device", &path)
-        })
-        .collect::<Result<Vec<_>, _>>()?;
+    let devices = machine::devices()?;
     enter_root()?;
     let mut builder = Builder {
         layout,
@@ -150,7 +142,7 @@ fn become_root(root: &OwnedFd) -> Result<(), StepError> {
     rustix::process::chdir("/").during("enter the new root", "/")
 }
 
-fn detached(
+pub(super) fn detached(
     kind: &str,
     options: &[(&str, &str)],
     flags: FsMountFlags,
@@ -273,17 +265,17 @@ impl Builder<'_> {
             }
             Node::Proc => {
                 self.place(proc, path, true)?;
-                cover_proc()
+                machine::cover_proc()
             }
             Node::Devices if self.whole => {
                 let attributes = MountAttrFlags::MOUNT_ATTR_NOEXEC;
                 let options = [("size", "64K"), ("mode", "0755")];
                 let mount = detached("tmpfs", &options, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
                 self.place(&mount, path, true)?;
-                devices_directory(path, devices)?;
+                machine::devices_directory(path, devices)?;
                 read_only(path)
             }
-            Node::Devices => devices_directory(path, devices),
+            Node::Devices => machine::devices_directory(path, devices),
             Node::File { text } => self.made(path, text),
         }
     }
@@ -432,7 +424,7 @@ fn clone(from: &str, path: &str) -> Result<OwnedFd, StepError> {
 }
 
 /// Makes a directory and those above it, where they are missing.
-fn directory(path: &str) -> Result<(), StepError> {
+pub(super) fn directory(path: &str) -> Result<(), StepError> {
     if path == "/" || rustix::fs::stat(path).is_ok() {
         return Ok(());
     }
@@ -443,7 +435,7 @@ fn directory(path: &str) -> Result<(), StepError> {
     }
 }
 
-fn file(path: &str) -> Result<(), StepError> {
+pub(super) fn file(path: &str) -> Result<(), StepError> {
     if rustix::fs::lstat(path).is_ok() {
         return Ok(());
     }
@@ -452,124 +444,4 @@ fn file(path: &str) -> Result<(), StepError> {
     openat(CWD, path, flags, Mode::from_raw_mode(0o644))
         .during("make a mount point", path)
         .map(drop)
-}
-
-/// Covers the files of `/proc` that speak of the whole machine (`kernel.md` §3).
-fn cover_proc() -> Result<(), StepError> {
-    const COVERED: [&str; 19] = [
-        "kcore",
-        "keys",
-        "key-users",
-        "sysrq-trigger",
-        "timer_list",
-        "sched_debug",
-        "scsi",
-        "acpi",
-        "bus",
-        "fs",
-        "irq",
-        "kallsyms",
-        "kmsg",
-        "kpagecount",
-        "kpageflags",
-        "kpagecgroup",
-        "latency_stats",
-        "slabinfo",
-        "config.gz",
-    ];
-    let empty = detached(
-        "tmpfs",
-        &[("size", "0"), ("mode", "0")],
-        FsMountFlags::FSMOUNT_CLOEXEC,
-        MountAttrFlags::MOUNT_ATTR_RDONLY,
-    )?;
-    move_mount(&empty, "", CWD, MADE, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).during("cover /proc", MADE)?;
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    for name in COVERED {
-        let path = join("/proc", name);
-        let Ok(stat) = rustix::fs::stat(path.as_str()) else {
-            continue;
-        };
-        let cover = if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-            MADE
-        } else {
-            "/dev/null"
-        };
-        let tree = open_tree(CWD, cover, flags).during("cover a file of /proc", name)?;
-        move_mount(
-            &tree,
-            "",
-            CWD,
-            path.as_str(),
-            MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
-        )
-        .during("cover a file of /proc", name)?;
-    }
-    unmount(MADE, UnmountFlags::DETACH).during("cover /proc", MADE)?;
-    let tree = open_tree(CWD, "/proc/sys", flags | OpenTreeFlags::AT_RECURSIVE)
-        .during("cover /proc", "/proc/sys")?;
-    sys::set_attributes(
-        &tree,
-        AttrFlags {
-            read_only: true,
-            no_exec: true,
-            no_dev: true,
-        },
-    )
-    .during("cover /proc", "/proc/sys")?;
-    move_mount(
-        &tree,
-        "",
-        CWD,
-        "/proc/sys",
-        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
-    )
-    .during("cover /proc", "/proc/sys")
-}
-
-fn devices_directory(path: &str, devices: &[OwnedFd]) -> Result<(), StepError> {
-    directory(path)?;
-    for (name, tree) in DEVICES.iter().zip(devices) {
-        let place = join(path, name);
-        file(&place)?;
-        move_mount(
-            tree,
-            "",
-            CWD,
-            place.as_str(),
-            MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
-        )
-        .during("show a device", name)?;
-    }
-    for (name, target) in [
-        ("fd", "/proc/self/fd"),
-        ("stdin", "/proc/self/fd/0"),
-        ("stdout", "/proc/self/fd/1"),
-        ("stderr", "/proc/self/fd/2"),
-        ("ptmx", "pts/ptmx"),
-    ] {
-        symlinkat(target, CWD, join(path, name)).during("make a link", name)?;
-    }
-    for (name, kind, options) in [
-        (
-            "pts",
-            "devpts",
-            &[("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620")][..],
-        ),
-        ("shm", "tmpfs", &[("size", "256M"), ("mode", "1777")][..]),
-    ] {
-        let attributes = MountAttrFlags::MOUNT_ATTR_NOEXEC;
-        let mount = detached(kind, options, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
-        let place = join(path, name);
-        directory(&place)?;
-        move_mount(
-            &mount,
-            "",
-            CWD,
-            place.as_str(),
-            MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
-        )
-        .during("make a file system", &place)?;
-    }
-    Ok(())
 }

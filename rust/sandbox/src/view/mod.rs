@@ -6,6 +6,7 @@
 mod absent;
 mod build;
 mod layout;
+mod machine;
 mod made;
 mod plan;
 mod scan;
@@ -13,6 +14,7 @@ mod scan;
 pub use build::{Built, Fuse, Trees, build, open_trees};
 pub use layout::{Layout, Part, layout};
 pub use plan::{Inputs, Pattern, Places, Questions, Segment, Visibility, plan};
+pub use scan::{Found, Scan, Step};
 
 use crate::fuse::Kind;
 use serde::Serialize;

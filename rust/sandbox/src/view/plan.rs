@@ -190,7 +190,7 @@ impl Planner<'_, '_> {
             roots.push(places.home.clone());
         }
         let sockets_only = ["/run".to_owned()];
-        let mut scan = Scan::new();
+        let mut scan = Scan::begin();
         for root in roots.iter().chain(&sockets_only) {
             if (self.inputs.questions.rights)(root).is_empty() || self.own(root) {
                 continue;

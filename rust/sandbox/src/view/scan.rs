@@ -87,7 +87,8 @@ pub struct Scan {
 }
 
 impl Scan {
-    pub fn new() -> Self {
+    /// Starts the clock of its budget.
+    pub fn begin() -> Self {
         Self {
             names: 0,
             deadline: Instant::now() + MOST_TIME,

@@ -1,4 +1,5 @@
-//! Masks for names that appear, or are replaced, while the agent runs: inotify(7) on the directories of the masks.
+//! Masks for names that appear, or are replaced, while the agent runs: inotify(7) on the directories of the masks, on those
+//! of names that a rule closes, and in trees in which a pattern may close any name.
 //!
 //! A mask is a mount on a directory entry. When a process of the host renames another file over that entry or removes it,
 //! the mount goes with it, and what lies there then would be readable (`visible-denials.md` §6). So each such name is masked
@@ -10,7 +11,10 @@ use crate::record::Recorder;
 use replicante_sandbox::error::StepError;
 use replicante_sandbox::fuse::{Kind, Node, Table, What};
 use replicante_sandbox::helper::Helper;
-use replicante_sandbox::view::{self, Layout, Part, View, join, parent};
+use replicante_sandbox::view::{
+    self, Found, Layout, Part, Rights, Scan, Step, View, is_at_or_below, join, parent,
+};
+use rustix::fs::FileType;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
 use serde_json::json;
@@ -24,6 +28,8 @@ pub struct Names {
     inotify: OwnedFd,
     directories: HashMap<i32, String>,
     masked: HashMap<String, Masked>,
+    /// Trees in which any directory may get a closed name; looked through once the agent runs.
+    trees: Vec<String>,
     /// Directories that could not be watched, with the reason, for the ledger.
     pub unwatched: Vec<String>,
 }
@@ -48,43 +54,36 @@ pub struct Masker {
 }
 
 impl Names {
-    /// Watches the directories in which a view masks names; `None` where there are none.
+    /// Watches the directories of the host in which a view masks names, or a rule closes one that the run may not make
+    /// either; `None` where there are none.
     ///
     /// # Errors
     /// L010 when the kernel gives no watcher.
-    pub fn new(view: &View, layout: &Layout) -> Result<Option<Self>, ShimError> {
-        let mut masked = HashMap::new();
-        for (item, part) in view.items.iter().zip(&layout.parts) {
-            if let (view::Node::Mask { kind, source }, Part::Over(node)) = (&item.node, part) {
-                let directory = *kind == Kind::Directory;
-                let known = Masked {
-                    source: *source,
-                    hidden: *kind == Kind::Vanished,
-                    file: (!directory).then_some(*node),
-                    directory: directory.then_some(*node),
-                };
-                masked.insert(item.path.clone(), known);
-            }
-        }
-        let parents: BTreeSet<&str> = masked.keys().map(|path| parent(path)).collect();
-        let of_the_host = |directory: &&str| {
-            let above = view.covering(directory).map(|item| &item.node);
-            matches!(above, Some(view::Node::Bind { ours: false, .. }))
-        };
-        let parents: Vec<String> = parents
-            .into_iter()
-            .filter(of_the_host)
-            .map(str::to_owned)
+    pub fn new(view: &View, layout: &Layout, policy: &Policy) -> Result<Option<Self>, ShimError> {
+        let masked = masked(view, layout);
+        let closed = policy.closed_later();
+        let parents: BTreeSet<&str> = masked
+            .keys()
+            .chain(&closed.names)
+            .map(|path| parent(path))
+            .filter(|directory| of_the_host(view, directory))
             .collect();
-        if parents.is_empty() {
+        let trees: Vec<String> = if closed.patterns.is_empty() {
+            Vec::new()
+        } else {
+            trees(view, &closed.patterns)
+        };
+        if parents.is_empty() && trees.is_empty() {
             return Ok(None);
         }
+        let parents: Vec<String> = parents.into_iter().map(str::to_owned).collect();
         let inotify = inotify::init(CreateFlags::CLOEXEC)
             .map_err(|errno| StepError::new("watch for names", "inotify", errno))?;
         let mut names = Self {
             inotify,
             directories: HashMap::new(),
             masked,
+            trees,
             unwatched: Vec::new(),
         };
         for directory in parents {
@@ -93,20 +92,85 @@ impl Names {
         Ok(Some(names))
     }
 
+    /// What is watched, in words for the ledger.
+    pub fn words(&self) -> String {
+        let mut words = "a closed name that the host makes or replaces beside a masked one".to_owned();
+        if !self.trees.is_empty() {
+            words.push_str(", and any that appears in ");
+            words.push_str(&self.trees.join(", "));
+            words.push(',');
+        }
+        words.push_str(" is denied within milliseconds");
+        if !self.unwatched.is_empty() {
+            words.push_str(", but not in ");
+            words.push_str(&self.unwatched.join(", "));
+        }
+        words
+    }
+
     fn add(&mut self, directory: String) {
         let flags = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::ONLYDIR | WatchFlags::DONT_FOLLOW;
         match inotify::add_watch(&self.inotify, directory.as_str(), flags) {
             Ok(number) => {
                 self.directories.insert(number, directory);
             }
+            // Not there now: the directory above it tells when it is made.
+            Err(Errno::NOENT | Errno::NOTDIR) => {}
             Err(errno) => self.unwatched.push(format!("{directory} ({errno})")),
         }
     }
 }
 
+/// The names that a view masks by a mount of their own.
+fn masked(view: &View, layout: &Layout) -> HashMap<String, Masked> {
+    let mut masked = HashMap::new();
+    for (item, part) in view.items.iter().zip(&layout.parts) {
+        if let (view::Node::Mask { kind, source }, Part::Over(node)) = (&item.node, part) {
+            let directory = *kind == Kind::Directory;
+            let known = Masked {
+                source: *source,
+                hidden: *kind == Kind::Vanished,
+                file: (!directory).then_some(*node),
+                directory: directory.then_some(*node),
+            };
+            masked.insert(item.path.clone(), known);
+        }
+    }
+    masked
+}
+
+/// Whether a directory is shown as the host has it.
+fn of_the_host(view: &View, directory: &str) -> bool {
+    let above = view.covering(directory).map(|item| &item.node);
+    matches!(above, Some(view::Node::Bind { ours: false, .. }))
+}
+
+/// The trees of the host in which names may be made that one of these patterns, which have this fixed beginning, closes.
+fn trees(view: &View, beginnings: &[String]) -> Vec<String> {
+    let trees = view.items.iter().filter_map(|item| match &item.node {
+        view::Node::Bind {
+            ours: false, rights, ..
+        } if rights.has(Rights::CREATE) => Some(item.path.as_str()),
+        _ => None,
+    });
+    let met = trees.filter_map(|tree| {
+        beginnings.iter().find_map(|beginning| match beginning.as_str() {
+            below if is_at_or_below(below, tree) => Some(below),
+            above if is_at_or_below(tree, above) => Some(tree),
+            _ => None,
+        })
+    });
+    met.map(str::to_owned).collect()
+}
+
 /// Masks until the sandbox is gone; whatever keeps a name from being masked ends the run.
 pub fn serve(mut masker: Masker) {
     let mut buffer = [MaybeUninit::uninit(); 16 * 1024];
+    for tree in masker.names.trees.clone() {
+        if let Err(error) = masker.look_through(&tree) {
+            return masker.recorder.fail(error.to_string());
+        }
+    }
     loop {
         let seen = match next(&masker.names.inotify, &mut buffer) {
             Ok(seen) => seen,
@@ -117,7 +181,13 @@ pub fn serve(mut masker: Masker) {
             let result = match masker.names.directories.get(&number) {
                 Some(above) => {
                     let path = join(above, &name);
-                    masker.appeared(&path, directory)
+                    masker.appeared(&path, directory).and_then(|masked| {
+                        if directory && !masked && masker.in_trees(&path) {
+                            masker.look_through(&path)
+                        } else {
+                            Ok(())
+                        }
+                    })
                 }
                 // Events were lost: any name may have been replaced.
                 None if number < 0 => masker.all(),
@@ -151,8 +221,40 @@ fn next(inotify: &OwnedFd, buffer: &mut [MaybeUninit<u8>]) -> Result<Vec<Seen>, 
 }
 
 impl Masker {
-    /// A name was made or replaced, by whomever: masked ones can't be by the agent.
-    fn appeared(&mut self, path: &str, directory: bool) -> Result<(), StepError> {
+    fn in_trees(&self, path: &str) -> bool {
+        self.names.trees.iter().any(|tree| is_at_or_below(path, tree))
+    }
+
+    /// Watches a directory and all below it, each before its names are read, and masks what is closed there.
+    fn look_through(&mut self, tree: &str) -> Result<(), StepError> {
+        self.names.add(tree.to_owned());
+        let mut result = Ok(());
+        let complete = Scan::begin().tree(tree, &mut |found: &Found<'_>| {
+            let directory = found.kind == FileType::Directory;
+            match self.appeared(found.path, directory) {
+                Ok(true) => Step::Over,
+                Ok(false) => {
+                    if directory {
+                        self.names.add(found.path.to_owned());
+                    }
+                    Step::Into
+                }
+                Err(error) => {
+                    result = Err(error);
+                    Step::Over
+                }
+            }
+        });
+        if !complete {
+            let fields = json!({"resource": tree, "why": "too many names to look through for closed ones"});
+            // A journal that can't be written ends the run at the next tick.
+            let _ = self.recorder.life("file.unwatched", &fields);
+        }
+        result
+    }
+
+    /// A name was made or replaced, by whomever: masked ones can't be by the agent. Whether it is masked now.
+    fn appeared(&mut self, path: &str, directory: bool) -> Result<bool, StepError> {
         let known = self.names.masked.get(path).copied().or_else(|| {
             // Whether the run made it itself can't be told, so only rules that cover what it makes count.
             let (source, hidden) = self.policy.closed_when_made(path)?;
@@ -164,7 +266,7 @@ impl Masker {
             })
         });
         let Some(mut known) = known else {
-            return Ok(());
+            return Ok(false);
         };
         let place = if directory {
             &mut known.directory
@@ -176,7 +278,7 @@ impl Masker {
             None => *place.insert(self.add(path, known.source, known.hidden, directory)?),
         };
         self.names.masked.insert(path.to_owned(), known);
-        self.place(number, path, known.source)
+        self.place(number, path, known.source).map(|()| true)
     }
 
     fn add(&self, path: &str, source: usize, hidden: bool, directory: bool) -> Result<usize, StepError> {
