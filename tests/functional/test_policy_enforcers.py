@@ -184,13 +184,19 @@ def test_a_workspace_that_a_configuration_names_and_that_is_not_there(
         ("policy", "check", str(file), "--host"),
         ("policy", "show", str(file), "--enforcers"),
     )
+    # A private directory stands for it, and whoever asks the launcher is told.
+    for command in commands:
+        done = replicante(workspace, *command)
+        assert done.returncode == 0, done.stderr
+        assert f"replicante: there is no {root} here; " in done.stderr
+    root.write_text("")
     for command, code in zip(commands, (125, 4, 4), strict=True):
         done = replicante(workspace, *command)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (code, "", 1)
         assert f"[L022] `filesystem` of the configuration names `{root}` as the workspace" in done.stderr
-        assert f"`mkdir -p {root}`" in done.stderr
     # Without a run the file is as good as any, and with the directory it runs.
     assert replicante(workspace, "policy", "check", str(file)).returncode == 0
+    root.unlink()
     root.mkdir()
     for command in commands:
         assert replicante(workspace, *command).returncode == 0

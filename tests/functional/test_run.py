@@ -108,9 +108,18 @@ def test_an_older_configuration_runs_in_the_directory_that_it_names(tmp_path: Pa
     assert not (root / "reference" / "made").exists()
     (root / "work" / "made").unlink()
     (root / "work").rmdir()
-    gone = run(here, "--policy", str(config), "--", "true")
-    assert gone.returncode == 125
-    assert "[L022]" in gone.stderr
+    # Without the directory a private one stands for it, and keeps what is made there from run to run.
+    script = "pwd; cat made 2>/dev/null; echo kept >made"
+    first = run(here, "--policy", str(config), "--", "sh", "-c", script)
+    again = run(here, "--policy", str(config), "--", "sh", "-c", script)
+    assert first.stdout.split() == [str(root / "work")], first.stderr
+    assert again.stdout.split() == [str(root / "work"), "kept"]
+    assert f"there is no {root / 'work'} here; " in again.stderr
+    assert not (root / "work").exists()
+    (root / "work").write_text("")
+    wrong = run(here, "--policy", str(config), "--", "true")
+    assert wrong.returncode == 125
+    assert "[L022]" in wrong.stderr
 
 
 PLAIN_POLICY = """language 1

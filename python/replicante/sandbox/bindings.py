@@ -68,25 +68,6 @@ def resolve_workspace(given: str | None) -> str:
     return top_directory(here) or here
 
 
-def configured_workspace(path: str) -> str:
-    """The canonical path of the workspace that an older configuration names itself (policy-language §17).
-
-    Args:
-        path: `filesystem.root`, or the first of `write_paths` below it.
-
-    Raises:
-        LaunchError: L022 when it is no directory; a private one in its place can't be mounted yet.
-    """
-    try:
-        return resolve_workspace(path)
-    except LaunchError as error:
-        raise LaunchError(
-            f"`filesystem` of the configuration names `{path}` as the workspace, which is no directory here",
-            code="L022",
-            help=f"`mkdir -p {path}`, or name another `root` or `write_paths`",
-        ) from error
-
-
 def owner_home() -> str:
     """The home directory of the account that starts the run, canonical where it exists.
 

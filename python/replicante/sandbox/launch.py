@@ -49,9 +49,10 @@ class Options:
         report: form of the report at the end, `text` or `json`.
         visibility: where asking for a name that is not shown is an event, `usual` or `whole`.
         directory: where the program starts; None is the current directory, if it lies in the workspace.
+        workspace: the host's directory that stands for the workspace; None is the one of that name.
     """
 
-    __slots__ = ("directory", "explain", "no_weaker", "report", "visibility")
+    __slots__ = ("directory", "explain", "no_weaker", "report", "visibility", "workspace")
 
     def __init__(
         self,
@@ -61,7 +62,9 @@ class Options:
         report: str = "text",
         visibility: str = "usual",
         directory: str | None = None,
+        workspace: str | None = None,
     ) -> None:
+        self.workspace = workspace
         self.no_weaker = no_weaker
         self.directory = directory
         self.explain = explain
@@ -98,6 +101,7 @@ def prepare(
         "bindings": _map(bindings),
         "run": _string(run),
         "run_dir": _string(run_dir),
+        "workspace": "null" if options.workspace is None else _string(options.workspace),
         "private_home": _string(kept_dir(state, "homes", key)),
         "cache": _string(kept_dir(state, "cache", key)),
         "uids": _string(os.path.join(state, "uids")),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from replicante.sandbox import policy_cache, state
-from replicante.sandbox.bindings import configured_workspace, default_bindings, resolve_workspace
+from replicante.sandbox.bindings import default_bindings, resolve_workspace
 from replicante.sandbox.find_policy import (
     FoundPolicy,
     choose_policy,
@@ -95,13 +95,18 @@ def make_ready(command: Sequence[str], options: StartOptions) -> Launch:
     directory = state.open_state()
     found = choose_policy(options.policy, workspace, state.config_path())
     compiled = compiled_policy(found, bindings, directory)
+    private = None
     if compiled.workspace is not None:
-        bindings = {**bindings, "workspace": configured_workspace(compiled.workspace)}
+        from replicante.sandbox.configured_workspace import configured_workspace
+
+        workspace, private = configured_workspace(compiled.workspace, directory)
+        bindings = {**bindings, "workspace": workspace}
     launch_options = Options(
         no_weaker=options.no_weaker,
         explain=options.explain,
         report=options.report,
         visibility=options.visibility,
+        workspace=private,
     )
     return prepare(command, compiled.packed, bindings, directory, launch_options)
 

@@ -19,7 +19,7 @@ from replicante._core import pack_policy
 from replicante.errors import LaunchError
 from replicante.events.journal import Journal, find_journal
 from replicante.policy.model import Policy
-from replicante.sandbox.bindings import configured_workspace
+from replicante.sandbox.configured_workspace import configured_workspace
 from replicante.sandbox.launch import Options, description_fd, prepare
 from replicante.sandbox.shim import require_supported_system, shim_path
 from replicante.sandbox.state import open_state
@@ -78,11 +78,12 @@ def trial(policy: Policy, bindings: Mapping[str, str]) -> tuple[Guarantee, ...] 
     """
     require_supported_system()
     bound = {**bindings, **policy.bindings.variables}
-    if bound["workspace"] != bindings["workspace"]:
-        bound["workspace"] = configured_workspace(bound["workspace"])
     directory = open_state()
+    private = None
+    if bound["workspace"] != bindings["workspace"]:
+        bound["workspace"], private = configured_workspace(bound["workspace"], directory)
     packed = pack_policy(policy.compiled_form)
-    launch = prepare([_NO_PROGRAM], packed, bound, directory, Options(directory="/"))
+    launch = prepare([_NO_PROGRAM], packed, bound, directory, Options(directory="/", workspace=private))
     try:
         said = _start(description_fd(launch, inheritable=False))
         refusal = _REFUSAL.search(said)

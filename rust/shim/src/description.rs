@@ -42,6 +42,8 @@ pub struct Description {
     pub bindings: BTreeMap<String, String>,
     pub run: String,
     pub run_dir: String,
+    /// The host's directory that stands for the workspace, where there is none of that name outside.
+    pub workspace: Option<String>,
     pub private_home: Option<String>,
     pub cache: String,
     /// Directory of locks, one for each user id that a live run has.
@@ -131,7 +133,7 @@ mod tests {
         let bindings = VARIABLES.map(|name| format!(r#""{name}":"/w""#)).join(",");
         format!(
             r#"{{"protocol":2,"version":"{VERSION}","argv":["true"],"cwd":"/w","bindings":{{{bindings}}},"run":"r",
-            "run_dir":"/r","private_home":null,"cache":"/c","uids":"/u","beneath":[],"read_only":[],"no_weaker":false,"visibility":"usual",
+            "run_dir":"/r","workspace":null,"private_home":null,"cache":"/c","uids":"/u","beneath":[],"read_only":[],"no_weaker":false,"visibility":"usual",
             "explain":false,"report":"text"}}"#
         ) + "\0packed\0"
     }

@@ -24,7 +24,10 @@ pub fn user(description: &Description) -> Result<(User, Option<Lease>), ShimErro
         };
         return Ok((caller, None));
     }
-    let workspace = &description.bindings["workspace"];
+    let workspace = description
+        .workspace
+        .as_ref()
+        .unwrap_or(&description.bindings["workspace"]);
     let stat = rustix::fs::stat(workspace.as_str())
         .map_err(|errno| StepError::new("look at the workspace", workspace, errno))?;
     if stat.st_uid != 0 {
@@ -84,6 +87,7 @@ fn inputs<'a>(
         questions,
         allows: policy.patterns(true),
         restrictions: policy.patterns(false),
+        workspace: description.workspace.clone(),
         private_home: if compiled.home == Home::Real {
             None
         } else {

@@ -42,6 +42,8 @@ pub struct Inputs<'a> {
     /// Patterns of allow rules and of restricting rules, as segments: `None` is `**`, else text with wildcards.
     pub allows: Vec<Pattern>,
     pub restrictions: Vec<Pattern>,
+    /// The directory that stands for `${workspace}`, where that is none outside (`policy-language.md` §17).
+    pub workspace: Option<String>,
     /// The directory that stands for `${home}`, unless the real home is shown.
     pub private_home: Option<String>,
     /// The host's directory behind `${cache}`.
@@ -65,6 +67,14 @@ pub enum Visibility {
     Usual,
     /// Everywhere outside of shown trees; what the agent opens by an absolute path then costs more.
     Whole,
+}
+
+impl Inputs<'_> {
+    /// The workspace inside, and the directory outside that stands for it.
+    fn moved_workspace(&self) -> Option<(String, String)> {
+        let outside = self.workspace.clone()?;
+        Some((self.bindings.workspace.clone(), outside))
+    }
 }
 
 /// A path pattern, taken apart.
@@ -92,7 +102,7 @@ const OWN: [&str; 4] = ["/proc", "/dev", "/agent", "/var/tmp"];
 pub fn plan(inputs: &Inputs<'_>) -> Result<View, String> {
     let mut planner = Planner {
         inputs,
-        host: Host::default(),
+        host: Host::with_moved(inputs.moved_workspace()),
         points: BTreeSet::new(),
         view: View::default(),
     };
@@ -200,7 +210,7 @@ impl Planner<'_, '_> {
             let names = (inputs.questions.names_below)(root);
             // The rights that a name without rule of its own has in the directory looked at last.
             let mut usual = (String::new(), Rights::NONE);
-            let complete = scan.tree(root, &mut |object: &Found<'_>| {
+            let complete = scan.tree(&self.host, root, &mut |object: &Found<'_>| {
                 if object.kind == FileType::Socket {
                     found.push(object.path.to_owned());
                     return Step::Over;
@@ -354,7 +364,7 @@ impl Planner<'_, '_> {
             return Ok(match above {
                 Some((_, Node::Bind { ours: false, .. })) if !readable.is_empty() => None,
                 Some((_, Node::Bind { ours: false, .. })) => self.mask(path, false),
-                _ => link_target(path).map(|target| Node::Link { target }),
+                _ => self.host.link_target(path).map(|target| Node::Link { target }),
             });
         }
         let directory = kind == FileType::Directory;
@@ -427,7 +437,7 @@ impl Planner<'_, '_> {
             }
         }
         Ok(Some(Node::Bind {
-            source: path.to_owned(),
+            source: self.host.outside(path).into_owned(),
             directory,
             rights,
             ours: false,
@@ -457,9 +467,4 @@ pub(super) fn covering<'a>(items: &'a BTreeMap<String, Node>, path: &str) -> Opt
         }
     }
     None
-}
-
-fn link_target(path: &str) -> Option<String> {
-    let target = rustix::fs::readlinkat(rustix::fs::CWD, path, Vec::new()).ok()?;
-    target.into_string().ok()
 }

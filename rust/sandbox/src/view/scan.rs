@@ -1,7 +1,8 @@
 //! Looking through trees of the host for names that a restriction covers, within a budget.
 
-use super::{join, parent};
+use super::{is_at_or_below, join, parent};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, openat, statat};
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::CStr;
@@ -38,22 +39,54 @@ const ENTRIES: usize = 32 << 10;
 /// The host's objects as they were when a launch first looked at them: each is looked at once.
 #[derive(Default)]
 pub struct Host {
+    /// A directory of the sandbox that stands elsewhere outside, and where.
+    moved: Option<(String, String)>,
     kinds: RefCell<HashMap<String, Option<FileType>>>,
     names: RefCell<HashMap<String, Rc<[String]>>>,
 }
 
 impl Host {
+    /// The host whose directory `outside` the sandbox has at the path `inside`.
+    pub fn with_moved(moved: Option<(String, String)>) -> Self {
+        Self {
+            moved,
+            ..Self::default()
+        }
+    }
+
+    /// Where a path of the sandbox is outside.
+    pub fn outside<'a>(&self, path: &'a str) -> Cow<'a, str> {
+        match &self.moved {
+            Some((inside, outside)) if is_at_or_below(path, inside) => {
+                Cow::Owned(format!("{outside}{}", &path[inside.len()..]))
+            }
+            _ => Cow::Borrowed(path),
+        }
+    }
+
+    /// The target of a symbolic link; `None` when it is none, or is not UTF-8.
+    pub fn link_target(&self, path: &str) -> Option<String> {
+        let target = rustix::fs::readlinkat(CWD, self.outside(path).as_ref(), Vec::new()).ok()?;
+        target.into_string().ok()
+    }
+
     /// The kind of the object itself, links not followed; `None` when there is none.
     pub fn kind_of(&self, path: &str) -> Option<FileType> {
         if let Some(kind) = self.kinds.borrow().get(path) {
             return *kind;
         }
+        let is_moved = self.moved.as_ref().is_some_and(|(inside, _)| inside == path);
         // Many rules name things below a directory that is not there.
-        let absent = matches!(
-            self.kinds.borrow().get(parent(path)),
-            Some(None | Some(FileType::RegularFile))
-        );
-        let kind = if absent { None } else { kind_of(path) };
+        let absent = !is_moved
+            && matches!(
+                self.kinds.borrow().get(parent(path)),
+                Some(None | Some(FileType::RegularFile))
+            );
+        let kind = if absent {
+            None
+        } else {
+            kind_of(&self.outside(path))
+        };
         if kind.is_none() && !absent && path != "/" {
             self.kind_of(parent(path));
         }
@@ -67,7 +100,7 @@ impl Host {
             return Rc::clone(names);
         }
         let mut names = Vec::new();
-        if let Some(directory) = open(path) {
+        if let Some(directory) = open(&self.outside(path)) {
             entries(&directory, &mut |name, _| {
                 names.extend(name.to_str().ok().map(str::to_owned));
                 true
@@ -99,10 +132,12 @@ impl Scan {
     ///
     /// Gives `false` when the budget ended before the tree did. What can't be opened is passed over: the agent, who has
     /// no more rights than the caller, can't open it either.
-    pub fn tree(&mut self, root: &str, visit: &mut dyn FnMut(&Found<'_>) -> Step) -> bool {
+    pub fn tree(&mut self, host: &Host, root: &str, visit: &mut dyn FnMut(&Found<'_>) -> Step) -> bool {
         let mut waiting = vec![(root.to_owned(), true)];
         while let Some((path, plain)) = waiting.pop() {
-            let Some(directory) = open(&path) else { continue };
+            let Some(directory) = open(&host.outside(&path)) else {
+                continue;
+            };
             let whole = entries(&directory, &mut |name, kind| {
                 self.names += 1;
                 if self.names > MOST_NAMES
@@ -114,7 +149,7 @@ impl Scan {
                 let Ok(name) = name.to_str() else { return true };
                 let below = join(&path, name);
                 let kind = match kind {
-                    FileType::Unknown => kind_of(&below).unwrap_or(FileType::Unknown),
+                    FileType::Unknown => kind_of(&host.outside(&below)).unwrap_or(FileType::Unknown),
                     kind => kind,
                 };
                 let object = Found {
