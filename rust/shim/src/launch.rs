@@ -448,17 +448,21 @@ impl Run {
 }
 
 fn thread(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), ShimError> {
+    let (tell, told) = std::sync::mpsc::sync_channel(1);
     // A broker needs little stack: its buffers are on the heap.
     std::thread::Builder::new()
         .name(name.to_owned())
         .stack_size(128 * 1024)
         .spawn(move || {
-            // What an agent wrote is read with no rights that it could win. A broker that keeps some does not serve: the
-            // calls that it should answer then wait until the run ends, which is closed.
-            if capabilities::give_up().is_ok() {
+            // What an agent wrote is read with no rights that it could win. A broker that keeps some does not serve.
+            let given_up = capabilities::give_up();
+            let serves = given_up.is_ok();
+            if tell.send(given_up).is_ok() && serves {
                 body();
             }
         })
-        .map(drop)
-        .map_err(|error| StepError::because("start a broker", name, error.to_string()).into())
+        .map_err(|error| StepError::because("start a broker", name, error.to_string()))?;
+    told.recv()
+        .map_err(|error| StepError::because("start a broker", name, error.to_string()))?
+        .map_err(ShimError::from)
 }
