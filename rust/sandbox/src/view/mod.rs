@@ -14,7 +14,7 @@ mod scan;
 pub use build::{Built, Fuse, Trees, build, open_trees};
 pub use layout::{Layout, Part, layout};
 pub use plan::{Inputs, Pattern, Places, Questions, Segment, Visibility, plan};
-pub use scan::{Found, Scan, Step};
+pub use scan::{Found, Host, Scan, Step};
 
 use crate::fuse::Kind;
 use serde::Serialize;

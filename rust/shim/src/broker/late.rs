@@ -12,7 +12,7 @@ use replicante_sandbox::error::StepError;
 use replicante_sandbox::fuse::{Kind, Node, Table, What};
 use replicante_sandbox::helper::Helper;
 use replicante_sandbox::view::{
-    self, Found, Layout, Part, Rights, Scan, Step, View, is_at_or_below, join, parent,
+    self, Found, Host, Layout, Part, Rights, Scan, Step, View, is_at_or_below, join, parent,
 };
 use rustix::fs::FileType;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
@@ -229,7 +229,7 @@ impl Masker {
     fn look_through(&mut self, tree: &str) -> Result<(), StepError> {
         self.names.add(tree.to_owned());
         let mut result = Ok(());
-        let complete = Scan::begin().tree(tree, &mut |found: &Found<'_>| {
+        let complete = Scan::begin().tree(&Host::default(), tree, &mut |found: &Found<'_>| {
             let directory = found.kind == FileType::Directory;
             match self.appeared(found.path, directory) {
                 Ok(true) => Step::Over,
