@@ -139,6 +139,18 @@ def test_a_later_name_far_from_any_mask(arena: Arena, name: str) -> None:
     assert f"any that appears in {arena.workspace}" in late[0]["by"]
 
 
+@pytest.mark.parametrize("name", ["secrets/of/mine", "shop/secrets"])
+def test_a_name_that_a_rule_closes_and_that_was_not_there(arena: Arena, name: str) -> None:
+    policy = arena.policy(
+        f"""  accept weaker late-names
+  filesystem {{ deny any "${{workspace}}/{name}" as secrets }}"""
+    )
+    command = arena.inside_command(["sh", "-c", READER % name], policy)
+    inside = while_it_runs(arena, command, make_directories, name)
+    arena.spent.append(inside.report["run"])
+    assert inside.out == "shut\n", inside
+
+
 def test_what_the_run_makes_of_a_closed_name_stays_its_own(arena: Arena) -> None:
     """`existing` covers what was there before, not what the run makes beside it."""
     arena.write(arena.workspace / "app" / ".env", TOKEN)

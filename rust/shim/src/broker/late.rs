@@ -12,7 +12,7 @@ use replicante_sandbox::error::StepError;
 use replicante_sandbox::fuse::{Kind, Node, Table, What};
 use replicante_sandbox::helper::Helper;
 use replicante_sandbox::view::{
-    self, Found, Host, Layout, Part, Rights, Scan, Step, View, is_at_or_below, join, parent,
+    self, Found, Host, Item, Layout, Part, Rights, Scan, Step, View, is_at_or_below, join, parent,
 };
 use rustix::fs::FileType;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
@@ -30,6 +30,8 @@ pub struct Names {
     masked: HashMap<String, Masked>,
     /// Trees in which any directory may get a closed name; looked through once the agent runs.
     trees: Vec<String>,
+    /// Directories that are to be watched as soon as they are made.
+    missing: BTreeSet<String>,
     /// Directories that could not be watched, with the reason, for the ledger.
     pub unwatched: Vec<String>,
 }
@@ -84,10 +86,16 @@ impl Names {
             directories: HashMap::new(),
             masked,
             trees,
+            missing: BTreeSet::new(),
             unwatched: Vec::new(),
         };
-        for directory in parents {
-            names.add(directory);
+        for mut directory in parents {
+            // Where it is missing, the nearest one above tells when it is made.
+            while !names.add(&directory) && of_the_host(view, parent(&directory)) {
+                let above = parent(&directory).to_owned();
+                names.missing.insert(directory);
+                directory = above;
+            }
         }
         Ok(Some(names))
     }
@@ -108,16 +116,17 @@ impl Names {
         words
     }
 
-    fn add(&mut self, directory: String) {
+    /// Watches a directory; whether it is there.
+    fn add(&mut self, directory: &str) -> bool {
         let flags = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::ONLYDIR | WatchFlags::DONT_FOLLOW;
-        match inotify::add_watch(&self.inotify, directory.as_str(), flags) {
+        match inotify::add_watch(&self.inotify, directory, flags) {
             Ok(number) => {
-                self.directories.insert(number, directory);
+                self.directories.insert(number, directory.to_owned());
             }
-            // Not there now: the directory above it tells when it is made.
-            Err(Errno::NOENT | Errno::NOTDIR) => {}
+            Err(Errno::NOENT | Errno::NOTDIR) => return false,
             Err(errno) => self.unwatched.push(format!("{directory} ({errno})")),
         }
+        true
     }
 }
 
@@ -139,18 +148,21 @@ fn masked(view: &View, layout: &Layout) -> HashMap<String, Masked> {
     masked
 }
 
-/// Whether a directory is shown as the host has it.
+/// Whether a directory is shown as the host has it, under its own name: nobody else works in one of ours.
 fn of_the_host(view: &View, directory: &str) -> bool {
-    let above = view.covering(directory).map(|item| &item.node);
-    matches!(above, Some(view::Node::Bind { ours: false, .. }))
+    view.covering(directory).is_some_and(is_of_the_host)
+}
+
+fn is_of_the_host(item: &Item) -> bool {
+    matches!(&item.node, view::Node::Bind { ours: false, source, .. } if *source == item.path)
 }
 
 /// The trees of the host in which names may be made that one of these patterns, which have this fixed beginning, closes.
 fn trees(view: &View, beginnings: &[String]) -> Vec<String> {
     let trees = view.items.iter().filter_map(|item| match &item.node {
-        view::Node::Bind {
-            ours: false, rights, ..
-        } if rights.has(Rights::CREATE) => Some(item.path.as_str()),
+        view::Node::Bind { rights, .. } if rights.has(Rights::CREATE) && is_of_the_host(item) => {
+            Some(item.path.as_str())
+        }
         _ => None,
     });
     let met = trees.filter_map(|tree| {
@@ -182,7 +194,7 @@ pub fn serve(mut masker: Masker) {
                 Some(above) => {
                     let path = join(above, &name);
                     masker.appeared(&path, directory).and_then(|masked| {
-                        if directory && !masked && masker.in_trees(&path) {
+                        if directory && !masked && masker.is_wanted(&path) {
                             masker.look_through(&path)
                         } else {
                             Ok(())
@@ -221,13 +233,16 @@ fn next(inotify: &OwnedFd, buffer: &mut [MaybeUninit<u8>]) -> Result<Vec<Seen>, 
 }
 
 impl Masker {
-    fn in_trees(&self, path: &str) -> bool {
-        self.names.trees.iter().any(|tree| is_at_or_below(path, tree))
+    /// Whether a directory that was made may have closed names in it.
+    fn is_wanted(&self, path: &str) -> bool {
+        let mut missing = self.names.missing.iter();
+        missing.any(|wanted| is_at_or_below(wanted, path))
+            || self.names.trees.iter().any(|tree| is_at_or_below(path, tree))
     }
 
     /// Watches a directory and all below it, each before its names are read, and masks what is closed there.
     fn look_through(&mut self, tree: &str) -> Result<(), StepError> {
-        self.names.add(tree.to_owned());
+        self.names.add(tree);
         let mut result = Ok(());
         let complete = Scan::begin().tree(&Host::default(), tree, &mut |found: &Found<'_>| {
             let directory = found.kind == FileType::Directory;
@@ -235,7 +250,7 @@ impl Masker {
                 Ok(true) => Step::Over,
                 Ok(false) => {
                     if directory {
-                        self.names.add(found.path.to_owned());
+                        self.names.add(found.path);
                     }
                     Step::Into
                 }
@@ -245,10 +260,13 @@ impl Masker {
                 }
             }
         });
+        let mut lost = std::mem::take(&mut self.names.unwatched);
         if !complete {
-            let fields = json!({"resource": tree, "why": "too many names to look through for closed ones"});
+            lost.push(format!("{tree} (too many names)"));
+        }
+        for place in lost {
             // A journal that can't be written ends the run at the next tick.
-            let _ = self.recorder.life("file.unwatched", &fields);
+            let _ = self.recorder.life("file.unwatched", &json!({"resource": place}));
         }
         result
     }
