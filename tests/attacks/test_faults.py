@@ -15,7 +15,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -51,6 +51,8 @@ START = (
     "main()\n"
 )
 
+OWN_STATE = 'mount --make-rprivate / && mount --bind "$0" /var/lib/replicante && exec "$@"'
+
 # Built-in words alone, each tried again: a fault that hits the attack itself must not spare the sandbox.
 ATTACK = """
 for i in 1 2 3; do
@@ -70,8 +72,13 @@ class Launched:
     """None where it hung."""
     out: str
     err: str
-    in_force: bool
-    """Whether the ledger is on disk, which no instruction of the agent precedes."""
+    ledger: dict[str, Any] | None
+    """What is in force, on disk: no instruction of the agent precedes it."""
+
+    @property
+    def in_force(self) -> bool:
+        """Whether there is a ledger."""
+        return self.ledger is not None
 
 
 @dataclass(frozen=True)
@@ -81,21 +88,29 @@ class Bench:
     arena: Arena
 
     @property
-    def runs(self) -> Path:
-        """Where the runs of the account lie."""
-        state = "/var/lib/replicante" if self.arena.account.uid == 0 else self.arena.state / "replicante"
-        return Path(state) / "runs"
+    def state(self) -> Path:
+        """A state directory of its own, without anybody else's runs; root's is put in its fixed place."""
+        return self.arena.base / "state"
 
-    def launch(self, fault: str = "", trace: str = "/dev/null") -> Launched:
+    @property
+    def runs(self) -> Path:
+        """Where the runs lie."""
+        return self.state / "runs" if self.arena.account.uid == 0 else self.state / "replicante" / "runs"
+
+    def launch(self, fault: str = "", trace: str = "/dev/null", policy: str = "moderate") -> Launched:
         """Runs the attack inside while `fault` is injected."""
         before = set(self.runs.glob("*")) if self.runs.exists() else set[Path]()
-        words = ["run", "--policy", "moderate", "--workspace", str(self.arena.workspace)]
+        words = ["run", "--policy", policy, "--workspace", str(self.arena.workspace)]
         command = [self.arena.python, "-P", "-c", START, *words, "--", "sh", "attack.sh"]
+        place = (
+            ("unshare", "-m", "sh", "-c", OWN_STATE, str(self.state)) if self.arena.account.uid == 0 else ()
+        )
         child = subprocess.Popen(
-            [*self.arena.account.reach, *self.arena.account.prefix, *command],
+            [*self.arena.account.reach, *place, *self.arena.account.prefix, *command],
             cwd=self.arena.workspace,
             env={
                 **self.arena.env,
+                "XDG_STATE_HOME": str(self.state),
                 "TRACED": str(self.arena.base / "traced"),
                 "TRACE": trace,
                 "FAULT": fault,
@@ -114,9 +129,8 @@ class Bench:
         except subprocess.TimeoutExpired:
             os.killpg(child.pid, signal.SIGKILL)
             out, err = child.communicate()
-        new = set(self.runs.glob("*")) - before
-        self.arena.spent.extend(path.name for path in new)
-        return Launched(code, out, err, any(has_ledger(path) for path in new))
+        ledgers = [ledger_of(path) for path in set(self.runs.glob("*")) - before]
+        return Launched(code, out, err, next(filter(None, ledgers), None))
 
     def leaked(self) -> list[str]:
         """What the attack achieved, seen from outside; it is taken back."""
@@ -131,13 +145,15 @@ class Bench:
         return found
 
 
-def has_ledger(run: Path) -> bool:
-    """Whether a run's journal begins with what is in force."""
+def ledger_of(run: Path) -> dict[str, Any] | None:
+    """The first event of a run's journal, which says what is in force."""
     path = run / "journal" / "00000000.rj"
-    if not path.exists():
-        return False
-    events = Journal(path).read()
-    return bool(events) and json.loads(events[0].text)["k"] == "run.ledger"
+    events = Journal(path).read() if path.exists() else []
+    if not events:
+        return None
+    ledger: dict[str, Any] = json.loads(events[0].text)
+    assert ledger["k"] == "run.ledger"
+    return ledger
 
 
 @pytest.fixture
@@ -146,7 +162,11 @@ def bench(arena: Arena) -> Iterator[Bench]:
     arena.write(arena.workspace / ".env", "secret-2\n")
     arena.write(arena.workspace / "attack.sh", ATTACK.format(outside=arena.outside))
     arena.write(arena.base / "traced", TRACED).chmod(0o755)
-    yield Bench(arena)
+    bench = Bench(arena)
+    arena.own_directory(bench.state)
+    if arena.account.uid == 0:
+        Path("/var/lib/replicante").mkdir(mode=0o700, exist_ok=True)
+    yield bench
 
 
 def calls_of_the_launch(trace: str) -> dict[str, int]:
@@ -193,6 +213,30 @@ def test_a_launch_with_a_fault_is_in_force_or_refused(bench: Bench) -> None:
                     wrong.append(f"no reason by {fault}")
     assert wrong == [], "\n".join(wrong)
     assert refused > 30, "faults that are not noticed"
+
+
+@pytest.mark.parametrize(
+    "call", ["open_tree", "mount_setattr", "move_mount", "fsopen", "close_range", "seccomp", "fallocate"]
+)
+def test_a_kernel_without_a_call_that_is_needed_is_refused(bench: Bench, call: str) -> None:
+    launched = bench.launch(f"inject={call}:error=ENOSYS")
+    assert (launched.out, launched.in_force, bench.leaked()) == ("", False, [])
+    assert is_refusal(launched), launched
+
+
+def test_a_kernel_without_landlock_is_refused_until_the_policy_accepts_the_mounts_alone(bench: Bench) -> None:
+    fault = "inject=landlock_create_ruleset:error=ENOSYS"
+    launched = bench.launch(fault)
+    assert (launched.out, launched.in_force, bench.leaked()) == ("", False, [])
+    assert is_refusal(launched), launched
+    assert "`accept weaker landlock`" in launched.err
+
+    accepting = bench.arena.policy("  accept weaker landlock")
+    launched = bench.launch(fault, policy=accepting)
+    assert (launched.out, launched.in_force, bench.leaked()) == ("ran\n", True, []), launched
+    assert launched.ledger is not None
+    (entry,) = [entry for entry in launched.ledger["guarantees"] if entry["name"] == "landlock"]
+    assert (entry["state"], entry["by"]) == ("weaker", "the mounts alone")
 
 
 def is_refusal(launched: Launched) -> bool:

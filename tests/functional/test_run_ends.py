@@ -214,6 +214,16 @@ def test_a_run_that_says_nothing_for_its_idle_time_ends(run: Run, workspace: Pat
     assert not (workspace / "late").exists()
 
 
+def test_output_beyond_its_limit_is_dropped_and_told_once(run: Run, workspace: Path) -> None:
+    program = "for _ in range(30): print('x' * 99_999)\nopen('late', 'w')"
+    done = run("output 1MiB", "python3", "-c", program)
+    assert done.returncode == 0, done.stderr
+    assert (workspace / "late").exists(), "the agent is not held up"
+    assert len(done.stdout) == 1 << 20
+    told = f"replicante: {3_000_000 - (1 << 20)} bytes of output were dropped (limit `output`)"
+    assert done.stderr.splitlines().count(told) == 1
+
+
 def test_a_run_that_speaks_is_not_idle(run: Run, workspace: Path) -> None:
     """The next word comes within the idle time, all of them take longer than it."""
     done = run("idle-time 3s", "sh", "-c", "for i in 1 2 3 4 5; do echo $i; sleep 1; done; touch late")

@@ -161,6 +161,15 @@ IDENTITY = "".join(
 )
 
 
+def test_the_small_devices_open_for_reading_and_writing(day: Day) -> None:
+    printed = day.work(
+        "for d in null zero full random urandom; do : < /dev/$d; done\n"
+        "echo x > /dev/null; echo x > /dev/zero; echo to-error > /dev/stderr; touch /dev/shm/x\n"
+        "echo in > /dev/stdout; echo all\n"
+    )
+    assert printed == "in\nall\n"
+
+
 def test_a_repository_is_cloned_edited_committed_and_pushed(day: Day) -> None:
     printed = day.work(
         f"{IDENTITY}"
