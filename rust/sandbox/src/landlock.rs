@@ -8,6 +8,7 @@ use landlock::{
     Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus, Scope,
 };
 use serde::Serialize;
+use std::os::fd::BorrowedFd;
 
 /// The newest level that this code was tested with.
 const NEWEST: ABI = ABI::V7;
@@ -126,6 +127,43 @@ pub fn restrict(plan: &Plan) -> Result<Enforced, StepError> {
     })
 }
 
+/// What a thread of the shim that reads what an agent wrote may still reach of the file system.
+#[derive(Clone, Copy, Debug)]
+pub enum Reach<'a> {
+    Nothing,
+    /// Reading files below a directory.
+    FilesBelow(BorrowedFd<'a>),
+    /// Listing directories, wherever they are.
+    Directories,
+}
+
+/// Takes the calling thread, and no other, everything but `reach`: opening files, TCP, signals, abstract sockets.
+/// Descriptors that are open stay so. Where the kernel has no Landlock nothing is taken.
+///
+/// # Errors
+/// When the kernel refuses: the thread must not serve.
+pub fn confine(reach: Reach<'_>) -> Result<(), StepError> {
+    let failed =
+        |error: &dyn std::fmt::Display| StepError::because("confine a broker", "Landlock", error.to_string());
+    rustix::thread::set_no_new_privs(true).map_err(|error| failed(&error))?;
+    let rules = Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::from_all(NEWEST))
+        .and_then(|rules| rules.handle_access(AccessNet::from_all(NEWEST)))
+        .and_then(|rules| rules.scope(Scope::from_all(NEWEST)))
+        .and_then(Ruleset::create)
+        .map_err(|error| failed(&error))?;
+    let rules = match reach {
+        Reach::Nothing => rules,
+        Reach::FilesBelow(directory) => rules
+            .add_rule(PathBeneath::new(directory, AccessFs::ReadFile))
+            .map_err(|error| failed(&error))?,
+        Reach::Directories => allow(rules, "/", AccessFs::ReadDir.into()).map_err(|error| failed(&error))?,
+    };
+    rules.restrict_self().map_err(|error| failed(&error))?;
+    Ok(())
+}
+
 fn allow(
     rules: landlock::RulesetCreated,
     path: &str,
@@ -174,4 +212,49 @@ fn access(rights: Rights) -> BitFlags<AccessFs> {
         access |= AccessFs::Refer;
     }
     access
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::fd::AsFd as _;
+
+    /// Whether files in `directory` and elsewhere can be read, and whether a directory can be listed, in a confined thread.
+    fn within(directory: &std::path::Path, reach: fn(BorrowedFd<'_>) -> Reach<'_>) -> [bool; 3] {
+        let opened = fs::File::open(directory).unwrap();
+        let inside = directory.join("file");
+        let thread = std::thread::spawn(move || {
+            confine(reach(opened.as_fd())).unwrap();
+            let others = fs::File::open("/etc/passwd").is_ok();
+            [fs::read(inside).is_ok(), others, fs::read_dir("/etc").is_ok()]
+        });
+        thread.join().unwrap()
+    }
+
+    fn files_below(opened: BorrowedFd<'_>) -> Reach<'_> {
+        Reach::FilesBelow(opened)
+    }
+
+    #[test]
+    fn a_confined_thread_reaches_what_it_was_left_and_the_others_everything() {
+        let directory = std::env::temp_dir().join(format!("replicante-reach-{}", std::process::id()));
+        fs::create_dir(&directory).unwrap();
+        fs::write(directory.join("file"), "x").unwrap();
+        let has_landlock = crate::probe::all()
+            .iter()
+            .any(|finding| finding.mechanism == "landlock" && finding.present);
+        let expected = |with_landlock| if has_landlock { with_landlock } else { [true; 3] };
+        assert_eq!(
+            within(&directory, |_| Reach::Nothing),
+            expected([false, false, false])
+        );
+        assert_eq!(within(&directory, files_below), expected([true, false, false]));
+        assert_eq!(
+            within(&directory, |_| Reach::Directories),
+            expected([false, false, true])
+        );
+        assert!(fs::read(directory.join("file")).is_ok());
+        fs::remove_dir_all(&directory).unwrap();
+    }
 }

@@ -126,12 +126,12 @@ fn to_its_end(description: Description) -> Result<u8, ShimError> {
             policy: Arc::clone(&run.policy),
             recorder: Arc::clone(&recorder),
         };
-        thread("late masks", move || late::serve(masker))?;
+        thread("late masks", Files::Listed, move || late::serve(masker))?;
     }
     ready.in_force.store(true, Ordering::Release);
     sandbox.go()?;
     let keeper = Arc::clone(&recorder);
-    thread("journal", move || keeper.keep_on_disk())?;
+    thread("journal", Files::None, move || keeper.keep_on_disk())?;
     let limits = run.policy.compiled().resources.clone();
     let ending = supervise::run(Watch {
         sandbox: &sandbox,
@@ -345,6 +345,7 @@ impl Run {
         loop {
             match sandbox.next()? {
                 Message::Fuse { device, proc } => {
+                    let names = Files::of_processes(&proc)?;
                     let server = masks::Server {
                         device,
                         table: spec.layout.table.clone(),
@@ -353,7 +354,7 @@ impl Run {
                         proc,
                         in_force: Arc::clone(&ready.in_force),
                     };
-                    thread("masks", move || masks::serve(&server))?;
+                    thread("masks", names, move || masks::serve(&server))?;
                     sandbox.served()?;
                 }
                 Message::Masks(masks) => {
@@ -370,6 +371,7 @@ impl Run {
                         Mode::empty(),
                     )
                     .map_err(|errno| StepError::new("watch the sandbox", path, errno))?;
+                    let names = Files::of_processes(&proc)?;
                     let server = syscalls::Server {
                         listener,
                         arch: self.arch,
@@ -378,7 +380,7 @@ impl Run {
                         recorder: Arc::clone(recorder),
                         proc,
                     };
-                    thread("syscalls", move || syscalls::serve(&server))?;
+                    thread("syscalls", names, move || syscalls::serve(&server))?;
                 }
                 Message::Ready(facts) => {
                     self.write_ledger(recorder, &facts, &spec.view)?;
@@ -447,7 +449,32 @@ impl Run {
     }
 }
 
-fn thread(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), ShimError> {
+/// What a broker may open.
+enum Files {
+    None,
+    /// Files of this `/proc`, for the names of processes.
+    Below(OwnedFd),
+    /// Directories alone.
+    Listed,
+}
+
+impl Files {
+    fn of_processes(proc: &OwnedFd) -> Result<Self, StepError> {
+        proc.try_clone()
+            .map(Self::Below)
+            .map_err(|error| StepError::because("start a broker", "/proc", error.to_string()))
+    }
+
+    fn reach(&self) -> landlock::Reach<'_> {
+        match self {
+            Self::None => landlock::Reach::Nothing,
+            Self::Below(directory) => landlock::Reach::FilesBelow(directory.as_fd()),
+            Self::Listed => landlock::Reach::Directories,
+        }
+    }
+}
+
+fn thread(name: &str, files: Files, body: impl FnOnce() + Send + 'static) -> Result<(), ShimError> {
     let (tell, told) = std::sync::mpsc::sync_channel(1);
     // A broker needs little stack: its buffers are on the heap.
     std::thread::Builder::new()
@@ -455,7 +482,7 @@ fn thread(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), ShimEr
         .stack_size(128 * 1024)
         .spawn(move || {
             // What an agent wrote is read with no rights that it could win. A broker that keeps some does not serve.
-            let given_up = capabilities::give_up();
+            let given_up = capabilities::give_up().and_then(|()| landlock::confine(files.reach()));
             let serves = given_up.is_ok();
             if tell.send(given_up).is_ok() && serves {
                 body();
