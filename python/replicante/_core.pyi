@@ -150,7 +150,7 @@ class Engine:
         PolicyError: The bytes are no compiled form of this version, or a value is missing or can't be used.
     """
 
-    def __new__(cls, compiled: bytes, variables: Mapping[str, str] = {}, /) -> Engine: ...
+    def __new__(cls, compiled: bytes, variables: Mapping[str, str] | None = None, /) -> Engine: ...
     @staticmethod
     def from_packed(packed: bytes, variables: Mapping[str, str], /) -> Engine:
         """The engine of a packed form.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import subprocess
 import sys
 from collections.abc import Callable
@@ -154,7 +155,7 @@ def test_a_damaged_agent_toml_is_refused(run: Run, workspace: Path) -> None:
 def test_a_workspace_around_the_home_is_refused_whether_or_not_the_policy_is_kept(
     run: Run, workspace: Path
 ) -> None:
-    home = os.path.expanduser("~")
+    home = pwd.getpwuid(os.getuid()).pw_dir  # never `$HOME`, which whoever starts us may have set
     kept = run("run", "--workspace", str(workspace), "--", "true")
     assert kept.returncode == 0
     for _ in range(2):

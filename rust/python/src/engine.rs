@@ -19,13 +19,9 @@ pub(crate) struct Engine(Arc<CoreEngine>);
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (compiled, variables = Values::new(), /))]
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "a Python argument is converted to it"
-    )]
-    fn new(py: Python<'_>, compiled: &[u8], variables: Values) -> PyResult<Self> {
-        bound(py, Form::parse(compiled), &variables)
+    #[pyo3(signature = (compiled, variables = None, /))]
+    fn new(py: Python<'_>, compiled: &[u8], variables: Option<Values>) -> PyResult<Self> {
+        bound(py, Form::parse(compiled), &variables.unwrap_or_default())
     }
 
     /// The engine of a packed form.
