@@ -46,6 +46,8 @@ def test_memory(arena: Arena) -> None:
     inside = arena.inside(script, policy=policy)
     assert "held" not in inside.out
     assert "memory" in hits(arena, inside.report["run"])
+    (limit,) = inside.report["limits"]
+    assert (limit["resource"], limit["limit"]) == ("memory", 100 << 20)
 
 
 def test_the_size_of_a_file(arena: Arena) -> None:

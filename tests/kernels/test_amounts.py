@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 AMOUNTS = ("memory", "processes", "cpu", "freeze")
 ONLY_BY_GROUP = "swap"
 WITHOUT_LEFTOVERS = (
-    *("memory", "processes", "io", "cpu", "strong", "after", "first"),
+    *("memory", "processes", "io", "cpu", "spent", "strong", "after", "first"),
     *("delegated", "part", "escape", "end"),
 )
 MIB = 1 << 20
@@ -50,6 +50,17 @@ def test_a_fork_bomb_is_held_and_ends_with_the_shim(guest: Ended) -> None:
     assert 10 < int(seen["most"]) <= 40
     assert seen["code"] == "137"
     assert seen["agents"] == "0"
+
+
+def test_a_flood_of_refused_forks_is_a_few_events(guest: Ended) -> None:
+    assert guest.hits("bomb")["processes"] > 0
+    assert len(guest.events("bomb")) < 50
+
+
+def test_processor_time_that_is_spent_ends_the_run(guest: Ended) -> None:
+    assert number(guest.text("cpu.plain"), "spun") > 1000
+    assert guest.facts["spent"]["code"] == "124"
+    assert guest.hits("spent") == {"cpu-time": 1}
 
 
 def test_processor_time_is_throttled(guest: Ended) -> None:
@@ -135,7 +146,20 @@ def test_the_owner_of_the_group_can_t_leave_it(guest: Ended) -> None:
 
 @pytest.mark.parametrize(
     "case",
-    ["memory", "processes", "io", "cpu", "strong", "after", "first", "delegated", "part", "escape", "end"],
+    [
+        "memory",
+        "processes",
+        "io",
+        "cpu",
+        "spent",
+        "strong",
+        "after",
+        "first",
+        "delegated",
+        "part",
+        "escape",
+        "end",
+    ],
 )
 def test_no_group_is_left(guest: Ended, case: str) -> None:
     assert guest.facts[case]["left"] == "0"
@@ -152,3 +176,8 @@ def test_leftovers_are_removed_and_nothing_else(guest: Ended) -> None:
     assert removed == [f"replicante-{guest.runs['killed'][0]}", "replicante-shims"]
     # A group that is not empty stays, and one with another name.
     assert guest.facts["leftovers"]["left"] == "/sys/fs/cgroup/others,/sys/fs/cgroup/user/replicante-kept/"
+
+
+def test_a_run_starts_from_the_leaf_that_a_killed_one_left(guest: Ended) -> None:
+    assert guest.facts["again"] == {"code": "0", "left": "1"}
+    assert guest.guarantees("again")["memory"][0] == "held"

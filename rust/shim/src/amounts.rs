@@ -5,7 +5,7 @@ use crate::error::ShimError;
 use crate::ledger::{Guarantee, held, weaker};
 use crate::meter::Held;
 use replicante_core::policy::{ByteRate, Compiled, Resources};
-use replicante_sandbox::cgroup::{self, Amounts, Controller, Group, Io};
+use replicante_sandbox::cgroup::{self, Amounts, Controller, Group, Io, Plan};
 use replicante_sandbox::limits::Limits;
 use std::path::Path;
 
@@ -13,6 +13,8 @@ use std::path::Path;
 pub struct Bounds {
     /// The run's group, where one could be made.
     pub group: Option<Group>,
+    /// What was written into it.
+    pub plan: Option<Plan>,
     /// Those that nothing stronger holds for the group as a whole.
     pub limits: Limits,
     pub guarantees: Vec<Guarantee>,
@@ -55,8 +57,8 @@ const AMOUNTS: [Amount; 5] = [
     Amount {
         name: "freeze",
         controller: None,
-        by_group: "cgroup.freeze",
-        stand_in: "SIGSTOP in rounds",
+        by_group: "cgroup.freeze; nothing asks for it yet",
+        stand_in: "SIGSTOP; nothing asks for it yet",
     },
 ];
 
@@ -76,10 +78,11 @@ pub fn bound(
         Ok(place) => Ok(Group::make(place, lock_of(description), &description.run)?),
         Err(why) => Err(why),
     };
-    if let Ok(group) = &group {
+    let plan = group.as_ref().ok().map(|group| {
         let disk = disk.as_ref().and_then(|disk| disk.as_ref().ok());
-        cgroup::plan(group, &amounts(resources, disk.copied())).apply()?;
-    }
+        cgroup::plan(group, &amounts(resources, disk.copied()))
+    });
+    plan.as_ref().map_or(Ok(()), Plan::apply)?;
     let mut guarantees = Vec::new();
     for amount in &AMOUNTS {
         let of_disk = amount.controller == Some(Controller::Io);
@@ -117,6 +120,7 @@ pub fn bound(
     };
     Ok(Bounds {
         group: group.ok(),
+        plan,
         limits,
         guarantees,
     })

@@ -77,6 +77,13 @@ impl ShimError {
 /// What helps against a step that failed.
 fn help(error: &StepError) -> &'static str {
     match (error.step.as_str(), error.errno) {
+        // ENOSYS: only clone3(2) can make a process inside of a group, and some containers refuse that call.
+        ("make the namespaces", 38) => {
+            "let the container's seccomp profile pass clone3, or start where no control group is delegated"
+        }
+        ("make the run's group" | "limit the run's group", _) => {
+            "start it in a group that is given to you as a whole, or where none is; `replicante doctor` names it"
+        }
         ("make the namespaces" | "map the user" | "map the group" | "separate mounts", _)
             if apparmor_restricts() =>
         {

@@ -71,7 +71,7 @@ fn planned(description: Description) -> Result<serde_json::Value, ShimError> {
         "namespaces": ["user", "mount", "pid", "network", "ipc", "uts", "cgroup"],
         "files": spec.view, "landlock": spec.landlock, "capabilities": compiled.capabilities, "no_new_privileges": true,
         "system_calls": {"instructions": spec.filter.len(), "allowed": run.allowed_calls()},
-        "limits": spec.limits, "control_group": run.group.is_some(), "refused_names_are_events": run.fuse,
+        "limits": spec.limits, "control_group": run.group_plan, "refused_names_are_events": run.fuse,
         "terminal": spec.terminal, "ledger": run.guarantees,
     }))
 }
@@ -183,6 +183,7 @@ struct Run {
     limits: Limits,
     /// Ends with this, after everything that is in it.
     group: Option<Group>,
+    group_plan: Option<cgroup::Plan>,
     guarantees: Vec<Guarantee>,
 }
 
@@ -256,6 +257,7 @@ impl Run {
             view,
             limits: bounds.limits,
             group: bounds.group,
+            group_plan: bounds.plan,
             guarantees,
         })
     }

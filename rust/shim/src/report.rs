@@ -26,7 +26,13 @@ fn text(policy: &Policy, totals: &Totals, run: &str) -> String {
     let mut lines: Vec<String> = totals
         .limits
         .iter()
-        .map(|(key, reached)| format!("replicante: limit {key} reached {} × (run {run})", reached.count))
+        .filter_map(|(key, reached)| {
+            let what = consequence(key)?;
+            Some(format!(
+                "replicante: {key} reached the limit {} ×: {what} (run {run})",
+                reached.count
+            ))
+        })
         .collect();
     let groups = &totals.groups;
     let total: u64 = groups.iter().map(|(_, count)| count).sum();
@@ -89,6 +95,15 @@ fn text(policy: &Policy, totals: &Totals, run: &str) -> String {
         lines.push(String::new());
     }
     lines.join("\n")
+}
+
+/// What a limit did to the agent; `None` for those that end the run, which is told when it happens.
+fn consequence(key: &str) -> Option<&'static str> {
+    match key {
+        "memory" => Some("the largest process was killed"),
+        "processes" => Some("no further one was made"),
+        _ => None,
+    }
 }
 
 fn json(policy: &Policy, totals: &Totals, ending: &str, run: &str) -> String {
