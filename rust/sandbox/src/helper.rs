@@ -1,7 +1,8 @@
 //! The helper: a process that places masks over names that appear while the sandbox runs (`visible-denials.md` §6).
 //!
 //! It joins the sandbox's user and mount namespaces and not its pid namespace: no process inside has a number for it. It
-//! is forked before the launcher has threads and then waits; it ends with the launcher.
+//! is forked before the launcher has threads and then waits; it ends when the launcher's end of the channel is closed, which
+//! nobody else has.
 
 use crate::error::{During, StepError};
 use crate::launch::User;
@@ -11,7 +12,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, fstat, openat2, stata
 use rustix::io::Errno;
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use rustix::process::{DumpableBehavior, Pid, Signal};
+use rustix::process::{DumpableBehavior, Pid};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, LinkNameSpaceType, move_into_link_name_space, set_capabilities,
 };
@@ -33,17 +34,17 @@ struct Namespaces {
 
 impl Helper {
     /// Forks it for the sandbox whose first process this is. The caller must have one thread, and the first process must
-    /// not yet hide from it.
+    /// not yet hide from it. It keeps `kept` open to its end.
     ///
     /// # Errors
     /// The step that failed; then no process is left.
-    pub(crate) fn fork(sandbox: Pid, user: User) -> Result<Self, StepError> {
+    pub(crate) fn fork(sandbox: Pid, user: User, kept: Option<BorrowedFd<'_>>) -> Result<Self, StepError> {
         let kind = (SocketType::SEQPACKET, SocketFlags::CLOEXEC);
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, kind.0, kind.1, None).during(STEP, "socket pair")?;
         let namespaces = Namespaces::open(sandbox)?;
         match sys::fork().during(STEP, "fork")? {
-            Cloned::Child => run(&theirs, &namespaces, user),
+            Cloned::Child => run(&theirs, &namespaces, user, kept),
             Cloned::Parent { .. } => Ok(Self { channel: ours }),
         }
     }
@@ -96,8 +97,9 @@ impl Namespaces {
 
 /// The helper's own life. Everything that it inherited and does not need is closed first: a pipe of the agent's output
 /// that it held would never end.
-fn run(channel: &OwnedFd, namespaces: &Namespaces, user: User) -> ! {
-    let needed = [channel.as_fd(), namespaces.user.as_fd(), namespaces.mount.as_fd()];
+fn run(channel: &OwnedFd, namespaces: &Namespaces, user: User, kept: Option<BorrowedFd<'_>>) -> ! {
+    let own = [channel.as_fd(), namespaces.user.as_fd(), namespaces.mount.as_fd()];
+    let needed: Vec<BorrowedFd<'_>> = own.into_iter().chain(kept).collect();
     if sys::close_all_but(&needed).is_err() {
         sys::leave(125);
     }
@@ -146,9 +148,7 @@ fn enter(namespaces: &Namespaces, user: User) -> Result<(), Errno> {
         inheritable: CapabilitySet::empty(),
     };
     set_capabilities(None, sets)?;
-    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
-    // After the last change of credentials, which clears it. That the launcher is gone already is seen on the channel.
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
 }
 
 /// Mounts a node of the server over a name, whose directory is reached by no link: what the agent puts in the way is

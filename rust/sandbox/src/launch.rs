@@ -27,6 +27,9 @@ pub struct Spec {
     pub view: View,
     pub layout: Layout,
     pub served: Served,
+    /// What the helper keeps open to its end. KERNEL: the last close of an inotify descriptor waits some 10 ms, which would
+    /// be the launcher's own end.
+    pub kept: Option<OwnedFd>,
     pub landlock: landlock::Plan,
     /// Whether the policy accepts the mounts alone where there is no Landlock.
     pub accept_no_landlock: bool,
@@ -167,7 +170,8 @@ pub fn start(spec: &Spec) -> Result<Sandbox, StepError> {
             };
             if spec.served == Served::Later {
                 // Its first process waits for its mapping and hides only after that.
-                let helper = Helper::fork(pid, spec.user).inspect_err(|_| sandbox.kill())?;
+                let helper = Helper::fork(pid, spec.user, spec.kept.as_ref().map(OwnedFd::as_fd))
+                    .inspect_err(|_| sandbox.kill())?;
                 sandbox.helper = Some(helper);
             }
             let user = (spec.user.uid, spec.user.gid);

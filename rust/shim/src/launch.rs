@@ -105,6 +105,7 @@ fn to_its_end(description: Description) -> Result<u8, ShimError> {
     }
     // The agent's ends of the pipes are its own now.
     spec.output = [None, None];
+    spec.kept = None;
     let ready = match run.bring_up(&sandbox, &spec, &recorder) {
         Ok(ready) => ready,
         Err(error) => {
@@ -303,6 +304,7 @@ impl Run {
                 self.policy.listen_ports()?,
             ),
             layout: std::mem::take(&mut self.layout),
+            kept: self.late.as_ref().map(Names::handle).transpose()?,
             served: match (self.fuse, &self.late) {
                 (false, _) => Served::Nothing,
                 (true, None) => Served::Layout,

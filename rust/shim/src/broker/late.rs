@@ -100,6 +100,15 @@ impl Names {
         Ok(Some(names))
     }
 
+    /// Another descriptor of the watcher.
+    ///
+    /// # Errors
+    /// L010 when there are too many descriptors.
+    pub fn handle(&self) -> Result<OwnedFd, ShimError> {
+        let copy = rustix::io::fcntl_dupfd_cloexec(&self.inotify, 0);
+        copy.map_err(|errno| StepError::new("watch for names", "descriptor", errno).into())
+    }
+
     /// What is watched, in words for the ledger.
     pub fn words(&self) -> String {
         let mut words = "a closed name that the host makes or replaces beside a masked one".to_owned();
