@@ -114,6 +114,16 @@ def test_a_later_name_under_a_rule_that_covers_what_the_run_makes(arena: Arena) 
     assert f"read {arena.workspace}/second.key" in inside.denials
 
 
+def test_a_masked_name_whose_directory_the_agent_moves_away(arena: Arena) -> None:
+    """The mask moves along, and so does the watch."""
+    arena.write(arena.workspace / "app" / ".env", TOKEN)
+    script = "mv app away; cat away/.env; " + READER % "away/.env"
+    inside = while_it_runs(arena, arena.inside_command(["sh", "-c", script]), rename, "away/.env")
+    arena.spent.append(inside.report["run"])
+    assert inside.out == "shut\n", inside
+    assert (arena.workspace / "away" / ".env").read_text() == TOKEN
+
+
 def make_directories(path: Path) -> None:
     """A name some levels down, in directories that were not there."""
     path.parent.mkdir(parents=True)

@@ -14,19 +14,19 @@ use replicante_sandbox::helper::Helper;
 use replicante_sandbox::view::{
     self, Found, Host, Item, Layout, Part, Rights, Scan, Step, View, is_at_or_below, join, parent,
 };
-use rustix::fs::FileType;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
+use rustix::fs::{FileType, Mode, OFlags, open};
 use rustix::io::Errno;
 use serde_json::json;
 use std::collections::{BTreeSet, HashMap};
 use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::sync::Arc;
 
 /// Directories of the host in which masks stand, watched from before the launch on.
 pub struct Names {
     inotify: OwnedFd,
-    directories: HashMap<i32, String>,
+    directories: HashMap<i32, Directory>,
     masked: HashMap<String, Masked>,
     /// Trees in which any directory may get a closed name; looked through once the agent runs.
     trees: Vec<String>,
@@ -34,6 +34,26 @@ pub struct Names {
     missing: BTreeSet<String>,
     /// Directories that could not be watched, with the reason, for the ledger.
     pub unwatched: Vec<String>,
+}
+
+/// A watched directory.
+struct Directory {
+    /// Where it was when the watch began.
+    path: String,
+    /// Keeps track of it when it is moved, as the agent may do; not for those in trees, whose new names are seen.
+    handle: Option<OwnedFd>,
+}
+
+impl Directory {
+    /// Where it is now.
+    fn path(&self) -> String {
+        let link = self.handle.as_ref().and_then(|handle| {
+            let path = format!("/proc/self/fd/{}", handle.as_raw_fd());
+            rustix::fs::readlink(path.as_str(), Vec::new()).ok()
+        });
+        let now = link.and_then(|link| link.into_string().ok());
+        now.unwrap_or_else(|| self.path.clone())
+    }
 }
 
 /// A name that must stay masked.
@@ -91,7 +111,7 @@ impl Names {
         };
         for mut directory in parents {
             // Where it is missing, the nearest one above tells when it is made.
-            while !names.add(&directory) && of_the_host(view, parent(&directory)) {
+            while !names.follow(&directory) && of_the_host(view, parent(&directory)) {
                 let above = parent(&directory).to_owned();
                 names.missing.insert(directory);
                 directory = above;
@@ -125,12 +145,32 @@ impl Names {
         words
     }
 
+    /// Watches a directory under whatever name it gets; whether it is there.
+    fn follow(&mut self, directory: &str) -> bool {
+        let there = self.add(directory);
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        if let Some(watched) = self
+            .directories
+            .values_mut()
+            .find(|watched| watched.path == directory)
+        {
+            match open(directory, flags, Mode::empty()) {
+                Ok(handle) => watched.handle = Some(handle),
+                Err(errno) => self
+                    .unwatched
+                    .push(format!("{directory}, if it is moved ({errno})")),
+            }
+        }
+        there
+    }
+
     /// Watches a directory; whether it is there.
     fn add(&mut self, directory: &str) -> bool {
         let flags = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::ONLYDIR | WatchFlags::DONT_FOLLOW;
         match inotify::add_watch(&self.inotify, directory, flags) {
             Ok(number) => {
-                self.directories.insert(number, directory.to_owned());
+                let path = directory.to_owned();
+                self.directories.insert(number, Directory { path, handle: None });
             }
             Err(Errno::NOENT | Errno::NOTDIR) => return false,
             Err(errno) => self.unwatched.push(format!("{directory} ({errno})")),
@@ -201,8 +241,8 @@ pub fn serve(mut masker: Masker) {
         for (number, name, directory) in seen {
             let result = match masker.names.directories.get(&number) {
                 Some(above) => {
-                    let path = join(above, &name);
-                    masker.appeared(&path, directory).and_then(|masked| {
+                    let (first, path) = (join(&above.path, &name), join(&above.path(), &name));
+                    masker.appeared(&first, &path, directory).and_then(|masked| {
                         if directory && !masked && masker.is_wanted(&path) {
                             masker.look_through(&path)
                         } else {
@@ -255,7 +295,7 @@ impl Masker {
         let mut result = Ok(());
         let complete = Scan::begin().tree(&Host::default(), tree, &mut |found: &Found<'_>| {
             let directory = found.kind == FileType::Directory;
-            match self.appeared(found.path, directory) {
+            match self.appeared(found.path, found.path, directory) {
                 Ok(true) => Step::Over,
                 Ok(false) => {
                     if directory {
@@ -280,9 +320,10 @@ impl Masker {
         result
     }
 
-    /// A name was made or replaced, by whomever: masked ones can't be by the agent. Whether it is masked now.
-    fn appeared(&mut self, path: &str, directory: bool) -> Result<bool, StepError> {
-        let known = self.names.masked.get(path).copied().or_else(|| {
+    /// A name was made or replaced, by whomever: masked ones can't be by the agent. Whether it is masked now. `first` is the
+    /// name that it had before the agent moved its directory.
+    fn appeared(&mut self, first: &str, path: &str, directory: bool) -> Result<bool, StepError> {
+        let known = self.names.masked.get(first).copied().or_else(|| {
             // Whether the run made it itself can't be told, so only rules that cover what it makes count.
             let (source, hidden) = self.policy.closed_when_made(path)?;
             Some(Masked {
@@ -304,7 +345,7 @@ impl Masker {
             Some(number) => number,
             None => *place.insert(self.add(path, known.source, known.hidden, directory)?),
         };
-        self.names.masked.insert(path.to_owned(), known);
+        self.names.masked.insert(first.to_owned(), known);
         self.place(number, path, known.source).map(|()| true)
     }
 
