@@ -19,7 +19,7 @@ CASES = (
     Case("io", ("agent", "disk", "big", "8"), "  resources { io-write 2MiB/s }", no_weaker=True),
     Case("cpu", ("agent", "spin", "3"), "  resources { cpu 0.2 }"),
     Case("spent", ("agent", "spin", "60"), "  resources { cpu-time 1s }"),
-    Case("strong", ("sh", "-c", "cat /proc/self/cgroup"), no_weaker=True),
+    Case("strong", ("sh", "-c", "cat /proc/self/cgroup /sys/fs/cgroup/memory.max"), no_weaker=True),
     Case("bomb", ("agent", "bomb"), "  resources { processes 40 }"),
     Case("after", ("true",)),
     Case("first", _HOLD),
@@ -31,7 +31,11 @@ CASES = (
     Case("crowded", ("true",), user=True),
     Case(
         "escape",
-        ("agent", "write", "/sys/fs/cgroup/user/free/cgroup.procs", "0"),
+        (
+            *("sh", "-c"),
+            "agent write /sys/fs/cgroup/memory.max max; agent write /sys/fs/cgroup/cgroup.procs 0; "
+            "exec agent write /sys/fs/cgroup/user/free/cgroup.procs 0",
+        ),
         _WRITES_GROUPS,
         base="",
         user=True,

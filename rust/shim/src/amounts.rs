@@ -7,6 +7,7 @@ use crate::meter::Held;
 use replicante_core::policy::{ByteRate, Compiled, Resources};
 use replicante_sandbox::cgroup::{self, Amounts, Controller, Group, Io, Plan};
 use replicante_sandbox::limits::Limits;
+use replicante_sandbox::view::{Node, View};
 use std::path::Path;
 
 /// How the amounts of a run are held.
@@ -162,6 +163,18 @@ fn amounts(resources: &Resources, disk: Option<(u32, u32)>) -> Amounts {
 /// Processes and threads of the agent: nothing counts the two apart yet.
 fn tasks(resources: &Resources) -> u64 {
     resources.threads.min(resources.processes)
+}
+
+/// Shows the run its own group in place of the whole hierarchy, where a rule shows that: programs such as a JVM take their
+/// size from it, and other groups are nobody's business.
+pub fn show_own_group(view: &mut View, group: &Group) {
+    for item in &mut view.items {
+        if item.path == group.mount()
+            && let Node::Bind { source, .. } = &mut item.node
+        {
+            group.directory().clone_into(source);
+        }
+    }
 }
 
 /// What `Meter` needs of a group.

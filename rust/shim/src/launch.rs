@@ -221,7 +221,7 @@ impl Run {
                 });
             }
         };
-        let view = view(&description, &policy, user, visibility).map_err(|what| ShimError::Refused {
+        let mut view = view(&description, &policy, user, visibility).map_err(|what| ShimError::Refused {
             what,
             help: "change the rule, or wait for the file broker".into(),
         })?;
@@ -245,6 +245,9 @@ impl Run {
         }
         let bounds = bound(&description, compiled, policy.max_file())?;
         guarantees.extend(bounds.guarantees);
+        if let Some(group) = &bounds.group {
+            amounts::show_own_group(&mut view, group);
+        }
         Ok(Self {
             fuse: usable && !layout.table.nodes.is_empty(),
             layout,

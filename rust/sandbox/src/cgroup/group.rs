@@ -98,6 +98,11 @@ impl Group {
         &self.directory
     }
 
+    /// Where the hierarchy that it is in is mounted.
+    pub fn mount(&self) -> &str {
+        &self.seat.place.mount
+    }
+
     /// For `CLONE_INTO_CGROUP`.
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.descriptor.as_fd()

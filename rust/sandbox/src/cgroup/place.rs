@@ -11,6 +11,8 @@ use std::fs;
 pub struct Place {
     /// Its directory.
     pub directory: String,
+    /// Where the hierarchy that shows it is mounted.
+    pub mount: String,
     /// What it can hand to groups below it; never empty.
     pub controllers: Vec<Controller>,
     /// Whether it is the hierarchy's root, which alone may hold processes beside groups with controllers.
@@ -34,7 +36,7 @@ pub fn find(asking: Option<i32>) -> Result<Place, String> {
     let text = fs::read_to_string("/proc/self/cgroup").map_err(|error| error.to_string())?;
     let own = own_group(&text).ok_or("this kernel has no cgroup v2")?;
     let info = fs::read_to_string("/proc/self/mountinfo").map_err(|error| error.to_string())?;
-    let directory = directory_of(&own, &cgroup_mounts(&info))
+    let (mount, directory) = directory_of(&own, &cgroup_mounts(&info))
         .ok_or_else(|| format!("no cgroup2 mount shows this process's group {own}"))?;
     // A run of ours that was killed leaves the group to which it had moved, and who joins that belongs to its parent.
     let directory = if directory.ends_with(&format!("/{LEAF}")) {
@@ -42,10 +44,10 @@ pub fn find(asking: Option<i32>) -> Result<Place, String> {
     } else {
         directory
     };
-    look_at(directory, asking)
+    look_at(mount, directory, asking)
 }
 
-fn look_at(directory: String, asking: Option<i32>) -> Result<Place, String> {
+fn look_at(mount: String, directory: String, asking: Option<i32>) -> Result<Place, String> {
     let read = |name: &str| {
         let path = join(&directory, name);
         fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))
@@ -67,6 +69,7 @@ fn look_at(directory: String, asking: Option<i32>) -> Result<Place, String> {
     let Ok(kind) = read("cgroup.type") else {
         return Ok(Place {
             directory,
+            mount,
             controllers,
             root: true,
         });
@@ -85,6 +88,7 @@ fn look_at(directory: String, asking: Option<i32>) -> Result<Place, String> {
     }
     Ok(Place {
         directory,
+        mount,
         controllers,
         root: false,
     })
@@ -131,18 +135,19 @@ fn own_group(text: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// The directory that shows a group, by the first mount that does.
-fn directory_of(group: &str, mounts: &[Mount]) -> Option<String> {
+/// The first mount that shows a group, and the directory there that does.
+fn directory_of(group: &str, mounts: &[Mount]) -> Option<(String, String)> {
     let mount = mounts.iter().find(|mount| is_at_or_below(group, &mount.root))?;
     let below = if mount.root == "/" {
         group
     } else {
         &group[mount.root.len()..]
     };
-    Some(match below.trim_start_matches('/') {
+    let directory = match below.trim_start_matches('/') {
         "" => mount.point.clone(),
         below => join(&mount.point, below),
-    })
+    };
+    Some((mount.point.clone(), directory))
 }
 
 /// The cgroup v2 mounts of a `/proc/PID/mountinfo` (proc(5)).
@@ -196,19 +201,15 @@ mod tests {
     fn a_group_is_found_by_the_mount_that_shows_it() {
         let mounts = cgroup_mounts(MIXED);
         assert_eq!(mounts.len(), 2);
-        assert_eq!(
-            directory_of("/a/b", &mounts).as_deref(),
-            Some("/sys/fs/cgroup/uni fied/a/b")
-        );
-        assert_eq!(
-            directory_of("/user.slice/x", &mounts[1..]).as_deref(),
-            Some("/mnt/part/x")
-        );
-        assert_eq!(
-            directory_of("/user.slice", &mounts[1..]).as_deref(),
-            Some("/mnt/part")
-        );
-        assert_eq!(directory_of("/user.slices", &mounts[1..]), None);
+        let found = |group, mounts| directory_of(group, mounts).map(|(_, directory)| directory);
+        for (group, mounts, directory) in [
+            ("/a/b", &mounts[..], Some("/sys/fs/cgroup/uni fied/a/b")),
+            ("/user.slice/x", &mounts[1..], Some("/mnt/part/x")),
+            ("/user.slice", &mounts[1..], Some("/mnt/part")),
+            ("/user.slices", &mounts[1..], None),
+        ] {
+            assert_eq!(found(group, mounts).as_deref(), directory, "{group}");
+        }
     }
 
     #[test]
