@@ -208,7 +208,7 @@ def test_on_a_terminal_a_run_can_be_typed_to_stopped_continued_and_interrupted(w
         terminal.type("hello\r")
         terminal.wait_for("got-hello")
         terminal.wait_for("ready> ")
-        # Not a shell: dash lets a child that it is just starting end by itself, whatever it is sent meanwhile.
+        # Not a shell: dash waits for a child that it is just starting, whatever it is sent meanwhile.
         program = "import time; print(6 * 7, flush=True); time.sleep(100)"
         terminal.type(f"{replicante} run -- python3 -c '{program}'; echo code-$?\n")
         terminal.wait_for("42\r")

@@ -87,8 +87,9 @@ fn say(line: &str) {
 }
 
 fn complain(error: &error::ShimError) {
-    // A closed standard error leaves the exit code to speak.
-    let _ = writeln!(std::io::stderr(), "{error}");
+    // In one piece, so that it is whole or not there; a closed standard error leaves the exit code to speak.
+    let line = format!("{error}\n");
+    let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
 fn usage() -> ExitCode {

@@ -40,11 +40,22 @@ pub fn serve(server: &Server) {
         if let Some(attempt) = answer.attempt {
             record(server, &attempt);
         }
-        if let Some(reply) = answer.reply {
-            // ENOENT: the caller was killed meanwhile.
-            let _ = rustix::io::write(&server.device, &reply);
+        if answer.reply.is_some_and(|reply| !replied(server, &reply)) {
+            return;
         }
     }
+}
+
+/// Hands a reply to the kernel, once more if need be: a caller without one could not even be killed. `false` ends the
+/// service, and with the device gone every request fails.
+fn replied(server: &Server, reply: &[u8]) -> bool {
+    (0..2).any(|_| {
+        // ENOENT: the caller was killed meanwhile.
+        matches!(
+            rustix::io::write(&server.device, reply),
+            Ok(_) | Err(Errno::NOENT)
+        )
+    })
 }
 
 fn record(server: &Server, attempt: &Attempt) {
