@@ -13,7 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.attacks.conftest import Arena, Done
+    from tests.attacks.conftest import Arena, Children, Done
 
 TOKEN = "leak-c41f"  # noqa: S105 -- what must not come out
 
@@ -231,3 +231,26 @@ def _runs(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+HOLD_ALL = """python3 -c '
+import ctypes, sys
+libc = ctypes.CDLL(None)
+while libc.inotify_init() >= 0:
+    pass
+print("spent", flush=True)
+sys.stdin.read()
+'"""
+
+
+def test_a_run_without_a_watcher_says_so_and_closes_what_was_there(arena: Arena, children: Children) -> None:
+    """The system has 128 inotify instances for a user: more runs than that can be alive."""
+    arena.write(arena.workspace / ".env", TOKEN)
+    holder = children.start(arena.plain_command(["sh", "-c", HOLD_ALL]), arena.env)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == b"spent\n"
+    done = arena.inside("cat .env; true")
+    assert TOKEN not in done.out
+    assert any(".env" in denial for denial in done.denials)
+    rows = {row["name"]: row for row in arena.ledger(done.report["run"])["guarantees"]}
+    assert rows["names that the host replaces"]["state"] == "weaker"

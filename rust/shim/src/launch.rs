@@ -1,7 +1,7 @@
 //! One run, from the launch description to the exit code.
 
 use crate::amounts::{self, bound};
-use crate::broker::late::{self, Masker, Names};
+use crate::broker::late::{self, Masker, Names, Watched};
 use crate::broker::{masks, syscalls};
 use crate::description::{self, Description, Seen};
 use crate::ending::{complaint, exit_code};
@@ -226,10 +226,18 @@ impl Run {
             help: "change the rule, or wait for the file broker".into(),
         })?;
         let layout = served(&view, &policy, user);
-        let late = if usable {
-            Names::new(&view, &layout, &policy)?
+        let watch = if usable {
+            Names::watch(&view, &layout, &policy)?
         } else {
-            None
+            Watched::Needless
+        };
+        let late = match watch {
+            Watched::Names(names) => Some(names),
+            Watched::Needless => None,
+            Watched::Spent => {
+                guarantees.push(ledger::not_watched());
+                None
+            }
         };
         let by_name = ledger::late_names(compiled, &view, late.as_ref(), description.no_weaker)?;
         guarantees.push(by_name);

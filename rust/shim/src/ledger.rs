@@ -252,6 +252,15 @@ pub fn late_names(
     weaker(policy, no_weaker, "late-names", &missing, &by)
 }
 
+/// What a run says of itself that the system has no watcher left for.
+pub fn not_watched() -> Guarantee {
+    Guarantee {
+        name: "names that the host replaces".into(),
+        state: State::Weaker,
+        by: "nothing masks them again: no inotify instance is left (fs.inotify.max_user_instances)".into(),
+    }
+}
+
 /// Whether a name that the rule covers can come into being in a tree that the agent may change.
 fn may_appear(view: &View, rule: &Rule) -> bool {
     let Some(glob) = rule.pattern.as_deref().and_then(|text| Glob::parse(text).ok()) else {

@@ -75,13 +75,22 @@ pub struct Masker {
     pub recorder: Arc<Recorder>,
 }
 
+/// Whether names that the host makes are watched.
+pub enum Watched {
+    /// No name of the policy can be made or replaced.
+    Needless,
+    Names(Names),
+    /// The user has no inotify instance left.
+    Spent,
+}
+
 impl Names {
     /// Watches the directories of the host in which a view masks names, or a rule closes one that the run may not make
     /// either; `None` where there are none.
     ///
     /// # Errors
     /// L010 when the kernel gives no watcher.
-    pub fn new(view: &View, layout: &Layout, policy: &Policy) -> Result<Option<Self>, ShimError> {
+    pub fn watch(view: &View, layout: &Layout, policy: &Policy) -> Result<Watched, ShimError> {
         let masked = masked(view, layout);
         let closed = policy.closed_later();
         let parents: BTreeSet<&str> = masked
@@ -96,11 +105,15 @@ impl Names {
             trees(view, &closed.patterns)
         };
         if parents.is_empty() && trees.is_empty() {
-            return Ok(None);
+            return Ok(Watched::Needless);
         }
         let parents: Vec<String> = parents.into_iter().map(str::to_owned).collect();
-        let inotify = inotify::init(CreateFlags::CLOEXEC)
-            .map_err(|errno| StepError::new("watch for names", "inotify", errno))?;
+        let inotify = match inotify::init(CreateFlags::CLOEXEC) {
+            Ok(inotify) => inotify,
+            // The system has few for each user (128), which are spent when that many runs are alive.
+            Err(Errno::MFILE | Errno::NFILE) => return Ok(Watched::Spent),
+            Err(errno) => return Err(StepError::new("watch for names", "inotify", errno).into()),
+        };
         let mut names = Self {
             inotify,
             directories: HashMap::new(),
@@ -117,7 +130,7 @@ impl Names {
                 directory = above;
             }
         }
-        Ok(Some(names))
+        Ok(Watched::Names(names))
     }
 
     /// Another descriptor of the watcher.
