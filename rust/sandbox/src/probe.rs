@@ -42,9 +42,19 @@ fn namespaces() -> Finding {
         found: attempt
             .err()
             .unwrap_or_else(|| "user, mount, pid, net, ipc, uts, cgroup".to_owned()),
-        help: "allow unprivileged user namespaces for replicante-shim (AppArmor profile), or set \
-               kernel.apparmor_restrict_unprivileged_userns=0 or user.max_user_namespaces above 0",
+        help: if apparmor_restricts() {
+            "load the AppArmor profile whose command `replicante doctor --fix` prints"
+        } else {
+            "allow unprivileged user namespaces for replicante-shim (AppArmor profile), or set \
+             kernel.apparmor_restrict_unprivileged_userns=0 or user.max_user_namespaces above 0"
+        },
     }
+}
+
+/// Whether this system lets only programs with a profile make user namespaces (Ubuntu since 23.10).
+pub fn apparmor_restricts() -> bool {
+    std::fs::read_to_string("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
+        .is_ok_and(|setting| setting.trim() == "1")
 }
 
 fn landlock() -> Finding {

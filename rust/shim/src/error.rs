@@ -4,6 +4,7 @@ use crate::record::printable;
 use replicante_core::policy::{BindError, Expectation};
 use replicante_core::request::Outcome;
 use replicante_sandbox::error::StepError;
+use replicante_sandbox::probe::apparmor_restricts;
 
 /// A failure of the launch. The codes are those of `docs/errors/`.
 #[derive(Debug, thiserror::Error)]
@@ -101,10 +102,4 @@ fn help(error: &StepError) -> &'static str {
         }
         _ => "run `replicante doctor` to see what this machine can enforce",
     }
-}
-
-/// Whether this system lets only programs with a profile make user namespaces (Ubuntu since 23.10).
-fn apparmor_restricts() -> bool {
-    std::fs::read_to_string("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
-        .is_ok_and(|setting| setting.trim() == "1")
 }

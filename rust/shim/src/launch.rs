@@ -94,8 +94,7 @@ fn to_its_end(description: Description) -> Result<u8, ShimError> {
     let policy = Arc::new(Policy::read(&description)?);
     let mut run = Run::prepare(description, policy)?;
     let journal = Journal::create(&run.description.run_dir)?;
-    let disk = journal.disk()?;
-    let recorder = Arc::new(Recorder::new(journal, disk, run.description.explain));
+    let recorder = Arc::new(Recorder::new(journal, run.description.explain)?);
     let signals = sys::signal_fd(&SIGNALS).map_err(|errno| StepError::new("watch signals", "shim", errno))?;
     let (mut spec, relays) = run.spec()?;
     let mut sandbox = start(&spec)?;
@@ -161,9 +160,8 @@ fn to_its_end(description: Description) -> Result<u8, ShimError> {
         &words,
         &run.description.run,
     );
-    drop(run.group.take());
-    // The process ends now: the kernel frees its memory in one go.
-    std::mem::forget(run);
+    // The process ends now: the kernel frees the policy's many small pieces in one go.
+    std::mem::forget(Arc::clone(&run.policy));
     Ok(code)
 }
 

@@ -26,6 +26,7 @@ mod supervise;
 mod uid_lease;
 
 use std::io::Write as _;
+use std::os::fd::RawFd;
 use std::process::ExitCode;
 
 /// The version that package and shim must share.
@@ -38,25 +39,12 @@ pub(crate) const NOT_SET_UP: u8 = 125;
 pub fn main(args: &[String]) -> ExitCode {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["run", "--launch-fd", number] => match number.parse().ok().map(launch::run) {
-            Some(Ok(code)) => ExitCode::from(code),
-            Some(Err(error)) => {
-                complain(&error);
-                ExitCode::from(error.exit_code())
-            }
-            None => usage(),
-        },
-        ["plan", "--launch-fd", number] => match number.parse().ok().map(launch::plan) {
-            Some(Ok(plan)) => {
-                say(&plan.to_string());
-                ExitCode::SUCCESS
-            }
-            Some(Err(error)) => {
-                complain(&error);
-                ExitCode::from(error.exit_code())
-            }
-            None => usage(),
-        },
+        ["run", "--launch-fd", number] => with_description(number, |fd| launch::run(fd).map(ExitCode::from)),
+        ["plan", "--launch-fd", number] => with_description(number, |fd| {
+            let plan = launch::plan(fd)?;
+            say(&plan.to_string());
+            Ok(ExitCode::SUCCESS)
+        }),
         ["probe"] => {
             let findings = replicante_sandbox::probe::all();
             let text = serde_json::to_string(&findings).unwrap_or_default();
@@ -79,6 +67,20 @@ pub fn main(args: &[String]) -> ExitCode {
         }
         _ => usage(),
     }
+}
+
+/// Does a task with the description on a descriptor.
+fn with_description(
+    number: &str,
+    task: impl FnOnce(RawFd) -> Result<ExitCode, error::ShimError>,
+) -> ExitCode {
+    let Ok(launch_fd) = number.parse() else {
+        return usage();
+    };
+    task(launch_fd).unwrap_or_else(|error| {
+        complain(&error);
+        ExitCode::from(error.exit_code())
+    })
 }
 
 fn say(line: &str) {

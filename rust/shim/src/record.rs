@@ -102,7 +102,12 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    pub fn new(journal: Journal, disk: Disk, explain: bool) -> Self {
+    /// Takes a journal over.
+    ///
+    /// # Errors
+    /// L012 when there is no descriptor left to sync it by.
+    pub fn new(journal: Journal, explain: bool) -> Result<Self, ShimError> {
+        let disk = journal.disk()?;
         let state = State {
             journal,
             folds: HashMap::new(),
@@ -114,12 +119,12 @@ impl Recorder {
             failed: None,
             unsynced: Unsynced::Nothing,
         };
-        Self {
+        Ok(Self {
             state: Mutex::new(state),
             written: Condvar::new(),
             disk,
             explain,
-        }
+        })
     }
 
     /// Records a life-cycle event. It is written when this returns, so that the death of any process loses nothing;

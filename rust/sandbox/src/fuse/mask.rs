@@ -19,6 +19,15 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The mask over a name that a rule closes. A link can't stand over a directory, so a hidden one is closed instead.
+    pub const fn over(directory: bool, hidden: bool) -> Self {
+        match (directory, hidden) {
+            (true, _) => Self::Directory,
+            (false, true) => Self::Vanished,
+            (false, false) => Self::File,
+        }
+    }
+
     pub(super) const fn mode(self) -> u32 {
         match self {
             Self::File => 0o100_000,

@@ -447,12 +447,7 @@ impl Planner<'_, '_> {
 
     fn mask(&self, path: &str, directory: bool) -> Option<Node> {
         let (source, hidden) = (self.inputs.questions.refusal)(path)?;
-        // A link can't stand over a directory, so a hidden one is closed instead.
-        let kind = match (directory, hidden) {
-            (true, _) => Kind::Directory,
-            (false, true) => Kind::Vanished,
-            (false, false) => Kind::File,
-        };
+        let kind = Kind::over(directory, hidden);
         Some(Node::Mask { kind, source })
     }
 }

@@ -86,7 +86,7 @@ pub enum Watched {
 
 impl Names {
     /// Watches the directories of the host in which a view masks names, or a rule closes one that the run may not make
-    /// either; `None` where there are none.
+    /// either.
     ///
     /// # Errors
     /// L010 when the kernel gives no watcher.
@@ -363,11 +363,7 @@ impl Masker {
     }
 
     fn add(&self, path: &str, source: usize, hidden: bool, directory: bool) -> Result<usize, StepError> {
-        let kind = match (directory, hidden) {
-            (true, _) => Kind::Directory,
-            (false, true) => Kind::Vanished,
-            (false, false) => Kind::File,
-        };
+        let kind = Kind::over(directory, hidden);
         let node = Node {
             path: path.to_owned(),
             what: What::Mask { kind, source },
