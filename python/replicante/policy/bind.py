@@ -36,10 +36,19 @@ _OPENS, _CLOSES = "\ue000", "\ue001"
 _WILDCARDS = re.compile(r"[*?\[\]{}\\]")
 
 
+def unbound_pattern(text: str) -> str:
+    """Gives a bound pattern as one before binding: a dollar sign in it is no variable's."""
+    return text.replace("$", "\\$")
+
+
 def unbound_text(text: str) -> str:
     """Gives a plain text of a symbolic binder in the form that the core binds (`Both.symbolic`)."""
-    escaped = text.replace("\\", "\\\\").replace("$", "\\$")
-    return escaped.replace(_OPENS, "${").replace(_CLOSES, "}")
+    return _unbound_plain(text).replace(_OPENS, "${").replace(_CLOSES, "}")
+
+
+def _unbound_plain(text: str) -> str:
+    """Gives a bound plain text as one before binding; in a pattern a backslash is an escape already."""
+    return unbound_pattern(text.replace("\\", "\\\\"))
 
 
 @dataclass(slots=True)
@@ -70,11 +79,8 @@ class Binder:
                 bound.append(_WILDCARDS.sub(r"\\\g<0>", value) if as_pattern else value)
                 symbolic.append(f"${{{part.name}}}")
             else:
-                text = part.pattern if as_pattern else part.plain
-                bound.append(text)
-                if not as_pattern:  # in a pattern a backslash is an escape already
-                    text = text.replace("\\", "\\\\")
-                symbolic.append(text.replace("$", "\\$"))
+                bound.append(part.pattern if as_pattern else part.plain)
+                symbolic.append(unbound_pattern(part.pattern) if as_pattern else _unbound_plain(part.plain))
         texts = "".join(bound), "".join(symbolic)
         return Both(texts[0], texts[0] if texts[0] == texts[1] else texts[1])
 

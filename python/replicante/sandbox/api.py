@@ -17,8 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import IO, Any, Literal, cast
 
 from replicante.errors import LaunchError
-from replicante.sandbox.launch import Launch, description_fd
-from replicante.sandbox.shim import shim_path
+from replicante.sandbox.launch import HandedOver, Launch
 from replicante.sandbox.start import StartOptions, make_ready
 
 Stream = int | IO[Any] | None
@@ -84,18 +83,15 @@ class Sandbox:
             LaunchError: the run can't be set up.
         """
         launch = make_ready(argv, self._options)
-        descriptor = description_fd(launch, inheritable=False)
-        try:
+        with HandedOver(launch, "run") as handed:
             process = subprocess.Popen(  # noqa: S603 -- the shim of this very package
-                [shim_path(), "run", "--launch-fd", str(descriptor)],
-                pass_fds=(descriptor,),
+                handed.command,
+                pass_fds=(handed.descriptor,),
                 stdin=stdin,
                 stdout=stdout,
                 stderr=stderr,
                 env=None if env is None else dict(env),
             )
-        finally:
-            os.close(descriptor)
         return Run(process, launch)
 
     def plan(self, argv: Sequence[str]) -> dict[str, Any]:
@@ -109,18 +105,14 @@ class Sandbox:
             ConsentError: a repository's own policy needs a person's consent.
             LaunchError: the run can't be set up.
         """
-        launch = make_ready(argv, self._options)
-        descriptor = description_fd(launch, inheritable=False)
-        try:
+        with HandedOver(make_ready(argv, self._options), "plan") as handed:
             done = subprocess.run(  # noqa: S603 -- the shim of this very package
-                [shim_path(), "plan", "--launch-fd", str(descriptor)],
-                pass_fds=(descriptor,),
+                handed.command,
+                pass_fds=(handed.descriptor,),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 check=False,
             )
-        finally:
-            os.close(descriptor)
         if done.returncode != 0:
             said = done.stderr.decode(errors="replace").strip()
             raise LaunchError(said, code="L011", help="run `replicante doctor`")

@@ -126,8 +126,6 @@ def judge(finding: Finding, accepted: Sequence[str]) -> Guarantee:
         missing = [name for name in meaning.stand_ins if name not in accepted]
         degree = "weaker" if meaning.stand_ins and not missing else "not held"
     help = "" if degree == "held" else finding["help"]
-    if help and finding["mechanism"] == "namespaces" and apparmor.restricts():
-        help = "load the AppArmor profile whose command `replicante doctor --fix` prints"
     return Guarantee(finding["mechanism"], meaning.text, degree, finding["found"], help)
 
 

@@ -197,6 +197,37 @@ def description_fd(launch: Launch, *, inheritable: bool) -> int:
     return descriptor
 
 
+class HandedOver:
+    """A description that a shim which is a child inherits, while the `with` block lasts.
+
+    Attributes:
+        descriptor: to be passed on to the child.
+        command: what starts the shim.
+    """
+
+    __slots__ = ("command", "descriptor")
+
+    def __init__(self, launch: Launch, task: str) -> None:
+        """Opens the descriptor.
+
+        Args:
+            launch: of `prepare`.
+            task: `run`, or `plan` to have printed what would be set up.
+        """
+        self.descriptor = description_fd(launch, inheritable=False)
+        self.command = _command(task, self.descriptor)
+
+    def __enter__(self) -> HandedOver:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.descriptor)
+
+
+def _command(task: str, descriptor: int) -> list[str]:
+    return [shim_path(), task, "--launch-fd", str(descriptor)]
+
+
 def become_shim(launch: Launch, task: str) -> NoReturn:
     """Replaces this process by the shim, so that no interpreter stands beside the agent.
 
@@ -207,13 +238,12 @@ def become_shim(launch: Launch, task: str) -> NoReturn:
     Raises:
         LaunchError: L001 when the shim can't be started.
     """
-    path = shim_path()
-    descriptor = description_fd(launch, inheritable=True)
+    command = _command(task, description_fd(launch, inheritable=True))
     try:
-        os.execv(path, [path, task, "--launch-fd", str(descriptor)])  # noqa: S606 -- no shell is wanted
+        os.execv(command[0], command)  # noqa: S606 -- no shell is wanted
     except OSError as error:
         raise LaunchError(
-            f"the shim can't be started: {path}: {error.strerror}",
+            f"the shim can't be started: {command[0]}: {error.strerror}",
             code="L001",
             help="reinstall, and not on a file system mounted noexec",
         ) from error

@@ -6,7 +6,6 @@ The launcher alone knows which enforcers are there; so it is asked, with a progr
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -20,8 +19,8 @@ from replicante.errors import LaunchError
 from replicante.events.journal import Journal, find_journal
 from replicante.policy.model import Policy
 from replicante.sandbox.configured_workspace import configured_workspace
-from replicante.sandbox.launch import Options, description_fd, prepare
-from replicante.sandbox.shim import require_supported_system, shim_path
+from replicante.sandbox.launch import HandedOver, Launch, Options, prepare
+from replicante.sandbox.shim import require_supported_system
 from replicante.sandbox.state import open_state
 
 State = Literal["held", "weaker", "pending"]
@@ -85,7 +84,7 @@ def trial(policy: Policy, bindings: Mapping[str, str]) -> tuple[Guarantee, ...] 
     packed = pack_policy(policy.compiled_form)
     launch = prepare([_NO_PROGRAM], packed, bound, directory, Options(directory="/", workspace=private))
     try:
-        said = _start(description_fd(launch, inheritable=False))
+        said = _start(launch)
         refusal = _REFUSAL.search(said)
         if refusal is not None:
             return _refused(refusal.group(1), refusal.group(2))
@@ -94,24 +93,23 @@ def trial(policy: Policy, bindings: Mapping[str, str]) -> tuple[Guarantee, ...] 
         shutil.rmtree(launch.run_dir, ignore_errors=True)
 
 
-def _start(descriptor: int) -> str:
+def _start(launch: Launch) -> str:
     """Runs the shim; gives what it says on standard error."""
     try:
-        done = subprocess.run(  # noqa: S603 -- the shim of this very package
-            [shim_path(), "run", "--launch-fd", str(descriptor)],
-            pass_fds=(descriptor,),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            timeout=TRIAL_LIMIT_S,
-            check=False,
-        )
+        with HandedOver(launch, "run") as handed:
+            done = subprocess.run(  # noqa: S603 -- the shim of this very package
+                handed.command,
+                pass_fds=(handed.descriptor,),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                timeout=TRIAL_LIMIT_S,
+                check=False,
+            )
     except (OSError, subprocess.SubprocessError) as error:
         raise LaunchError(
             f"the shim can't be asked: {error}", code="L001", help="run `replicante doctor`"
         ) from error
-    finally:
-        os.close(descriptor)
     return done.stderr.decode(errors="replace")
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from replicante._core import Engine
 
 from ..assemble import Ancestry
+from ..bind import unbound_pattern
 from ..limits import effective_limits
 from ..lower import compiled_form
 from ..model import (
@@ -89,10 +90,9 @@ def _engine(ancestry: Ancestry, rules: list[Rule]) -> Engine:
 
 
 def _unbound(rule: Rule) -> Rule:
-    """A bound rule as one before binding: a dollar sign in it is no variable's."""
     if "$" not in rule.pattern:
         return rule
-    return rule.model_copy(update={"pattern": rule.pattern.replace("$", "\\$")})
+    return rule.model_copy(update={"pattern": unbound_pattern(rule.pattern)})
 
 
 def _allow_everything(policy: str) -> Iterable[Rule]:

@@ -16,9 +16,9 @@ from replicante.sandbox.bindings import default_bindings
 from replicante.sandbox.drill.ground import SECRET_VARIABLE, Ground
 from replicante.sandbox.drill.judge import Report, Result, judge
 from replicante.sandbox.drill.steps import STEPS, Step
-from replicante.sandbox.launch import Options, description_fd, prepare
+from replicante.sandbox.launch import HandedOver, Options, prepare
 from replicante.sandbox.load_reference import load_reference
-from replicante.sandbox.shim import require_supported_system, shim_path
+from replicante.sandbox.shim import require_supported_system
 
 POLICY = "drill"
 TIME_LIMIT_S = 120.0
@@ -63,27 +63,25 @@ def conduct() -> Outcome:
         policy = load_reference(POLICY, bindings)
         packed = pack_policy(policy.compiled_form)
         launch = prepare(_command(ground), packed, bindings, directory, Options())
-        descriptor = description_fd(launch, inheritable=False)
         try:
-            done = subprocess.run(  # noqa: S603 -- the shim of this very package
-                [shim_path(), "run", "--launch-fd", str(descriptor)],
-                pass_fds=(descriptor, ground.leaked_fd),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=TIME_LIMIT_S,
-                env={**os.environ, SECRET_VARIABLE: ground.word},
-                check=False,
-            )
+            with HandedOver(launch, "run") as handed:
+                done = subprocess.run(  # noqa: S603 -- the shim of this very package
+                    handed.command,
+                    pass_fds=(handed.descriptor, ground.leaked_fd),
+                    stdin=subprocess.DEVNULL,
+                    capture_output=True,
+                    text=True,
+                    errors="replace",
+                    timeout=TIME_LIMIT_S,
+                    env={**os.environ, SECRET_VARIABLE: ground.word},
+                    check=False,
+                )
         except subprocess.TimeoutExpired as error:
             raise LaunchError(
                 f"the drill was ended after {TIME_LIMIT_S:.0f} s",
                 code="L026",
                 help="report it, with the machine's load",
             ) from error
-        finally:
-            os.close(descriptor)
         reports = _reports(done.stdout)
         if not reports:
             said = done.stderr.strip().splitlines() or ["it said nothing"]
