@@ -176,6 +176,16 @@ impl Network {
         }
     }
 
+    /// The lowest address of the block.
+    pub fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// How many leading bits are fixed.
+    pub fn bits(&self) -> u8 {
+        self.bits
+    }
+
     pub fn contains(&self, address: IpAddr) -> bool {
         self.address.is_ipv4() == address.is_ipv4() && masked(address, self.bits) == self.address
     }

@@ -10,6 +10,7 @@ pub mod glob;
 pub mod host;
 pub mod journal;
 pub mod json;
+pub mod limits;
 pub mod merkle;
 pub mod path;
 pub mod policy;

@@ -29,6 +29,16 @@ impl RateLimit {
         n == 0 || self.arrival_ns.max(now_ns).saturating_add(need) <= now_ns.saturating_add(self.tolerance_ns)
     }
 
+    /// How long until `n` tokens are there; 0 if they are.
+    pub fn wait_ns(&self, now_ns: u64, n: u64) -> u64 {
+        if n == 0 {
+            return 0;
+        }
+        let need = self.interval_ns.saturating_mul(n - 1);
+        let from = self.arrival_ns.max(now_ns).saturating_add(need);
+        from.saturating_sub(now_ns.saturating_add(self.tolerance_ns))
+    }
+
     /// Charges `n` tokens, without looking whether they are there.
     pub fn charge(&mut self, now_ns: u64, n: u64) {
         self.arrival_ns = self

@@ -3,6 +3,7 @@
 use crate::json::Json;
 use crate::policy::{Action, Protocol};
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 
 /// One request. Names are as asked; the engine normalises them and refuses what it can't.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +21,8 @@ pub struct Request<'a> {
     /// Addresses; `None`: one public address.
     pub resolves: Option<&'a [&'a str]>,
     pub cname: &'a [&'a str],
+    /// Addresses of the machine's own interfaces, which count as loopback whatever their block (N7).
+    pub machine: &'a [IpAddr],
     /// Arguments of a call; `None` is `{}`.
     pub arguments: Option<&'a Json>,
     /// Whether the run made the object itself (D2).
@@ -39,6 +42,7 @@ impl<'a> Request<'a> {
             path: None,
             resolves: None,
             cname: &[],
+            machine: &[],
             arguments: None,
             made: false,
         }
@@ -75,6 +79,7 @@ impl Context {
             path: self.path.as_deref(),
             resolves: resolves.as_deref(),
             cname: &cname,
+            machine: plain.machine,
             arguments: self.arguments.as_ref(),
             made: self.made,
             ..plain

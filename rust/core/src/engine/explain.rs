@@ -197,7 +197,11 @@ impl Engine {
                 .filter_map(|text| parse_address(text))
                 .collect(),
         };
-        if !addresses.is_empty() && !addresses.iter().any(|address| admits(rule, *address)) {
+        if !addresses.is_empty()
+            && !addresses
+                .iter()
+                .any(|address| admits(rule, *address, request.machine))
+        {
             let texts: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
             differs("address", format!("it does not open {}", texts.join(", ")));
         }
@@ -253,8 +257,8 @@ fn port(rule: &Rule, request: &Request<'_>, differs: &mut impl FnMut(&'static st
 }
 
 /// Whether this rule alone opens an address (N7).
-fn admits(rule: &Rule, address: IpAddr) -> bool {
-    match opening(address) {
+fn admits(rule: &Rule, address: IpAddr, machine: &[IpAddr]) -> bool {
+    match opening(address, machine) {
         Opening::Free => true,
         shut => shut.is_by(rule) || rule.kind == Some(HostKind::Net),
     }

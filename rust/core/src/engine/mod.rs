@@ -8,6 +8,7 @@
 //! allow  otherwise
 //! ```
 
+mod egress;
 mod explain;
 mod files;
 mod http;
@@ -22,6 +23,7 @@ use mcp::Subjects;
 use network::Hosts;
 use std::collections::HashMap;
 
+pub use egress::{Literal, Reading};
 pub use explain::{Difference, Explanation, NearestAllow};
 pub use files::FileRights;
 

@@ -24,7 +24,7 @@ pub(super) struct Hosts {
 
 /// What an entry is matched with.
 #[derive(Clone, Copy)]
-enum Target<'a> {
+pub(super) enum Target<'a> {
     /// What is asked for: also `any` matches it.
     Asked(&'a Host),
     /// A name or address on the way to it: only rules that name such a thing match.
@@ -59,7 +59,7 @@ impl Hosts {
     }
 
     /// Entries whose pattern matches the host. Cost: one look-up a label, and the blocks.
-    fn matching(&self, rules: &[Rule], target: Target<'_>) -> Vec<u32> {
+    pub(super) fn matching(&self, rules: &[Rule], target: Target<'_>) -> Vec<u32> {
         let (mut found, host) = match target {
             Target::Asked(host) => (self.any.clone(), host),
             Target::Met(host) => (Vec::new(), host),
@@ -208,7 +208,7 @@ impl Engine {
             }
             let mut verdict = Verdict::default();
             verdict.name(self, &entries, true);
-            if !self.admits(&entries, &entries, address) {
+            if !self.admits(&entries, &entries, address, request.machine) {
                 verdict.allow = None;
             }
             decision = verdict.decision();
@@ -289,12 +289,12 @@ impl Engine {
         if verdict.never.or(verdict.tripwire).or(verdict.deny).is_some() {
             return Some(verdict.decision());
         }
-        (!self.admits(of_name, &of_address, address)).then_some(Decision::SILENT)
+        (!self.admits(of_name, &of_address, address, request.machine)).then_some(Decision::SILENT)
     }
 
     /// Whether an address of this class may be reached by these allows of the name, or by an allow of the address (N7).
-    fn admits(&self, of_name: &[u32], of_address: &[u32], address: IpAddr) -> bool {
-        let opening = opening(address);
+    fn admits(&self, of_name: &[u32], of_address: &[u32], address: IpAddr, machine: &[IpAddr]) -> bool {
+        let opening = opening(address, machine);
         if opening == Opening::Free {
             return true;
         }
@@ -306,6 +306,18 @@ impl Engine {
         };
         allows(of_name, &|rule| opening.is_by(rule))
             || allows(of_address, &|rule| rule.kind == Some(HostKind::Net))
+    }
+
+    /// Entries that match a request to connect.
+    pub(super) fn connect_entries(&self, request: &Request<'_>) -> Vec<u32> {
+        let http = Http {
+            method: request.method,
+            path: url_path(request.path),
+        };
+        match Host::parse(request.resource) {
+            Ok(host) => self.fitting(Target::Asked(&host), request, &http),
+            Err(_) => Vec::new(),
+        }
     }
 
     /// Entries that match host, port, protocol and as much of the HTTP request as has been seen.
@@ -351,11 +363,14 @@ impl Opening {
 }
 
 /// What opens an address itself; the one embedded in it is asked for by itself.
-pub(super) fn opening(address: IpAddr) -> Opening {
+pub(super) fn opening(address: IpAddr, machine: &[IpAddr]) -> Opening {
     if embedded(address).is_some() {
         return Opening::Free;
     }
     match class(address) {
+        AddressClass::Public | AddressClass::Private if machine.contains(&address) => {
+            Opening::Class(OpenClass::Loopback)
+        }
         AddressClass::Public => Opening::Free,
         AddressClass::Private => Opening::Class(OpenClass::Private),
         AddressClass::Loopback => Opening::Class(OpenClass::Loopback),
