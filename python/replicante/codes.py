@@ -79,6 +79,7 @@ CODES: Mapping[str, str] = {
     "L010": "a mechanism of the sandbox can't be set up",
     "L011": "the policy asks for something that nothing enforces here",
     "L012": "the journal can't be written",
+    "L013": "the shim met an error of its own",
     "L020": "agents can't run on this system",
     "L021": "the state directory is refused",
     "L022": "the workspace can't be used, or the caller has no account",

@@ -20,9 +20,12 @@ _RESTS_ON: dict[str, tuple[str, ...]] = {
     ),
     "restricted files that exist": ("files", "landlock", "denied reads are visible", "read-events"),
     "held files": ("files", "held changes", "late-names"),
-    "network": ("no network", "network by name"),
-    "denied network": ("no network",),
+    "network": ("network by name",),
+    "read network": ("network by name", "HTTP rules"),
+    "UDP": ("network by name", "UDP by address"),
+    "host sockets": ("files",),
     "listen": ("namespaces", "landlock"),
+    "published": ("namespaces", "landlock", "published ports"),
     "mcp": ("MCP rules",),
     "tripwire": ("tripwire reactions",),
     "syscalls": ("system calls",),
@@ -152,12 +155,19 @@ def _kinds(rule: Rule) -> tuple[str, ...]:
         restricted = "restricted files that exist" if rule.existing else "restricted files"
         kind = "files" if grants else "held files" if rule.effect == "hold" else restricted
     elif rule.action == "listen":
-        kind = "listen"
-    elif rule.action in ("connect", "resolve", "connect-unix"):
-        kind = "network" if grants else "denied network"
+        kind = "published" if rule.publish else "listen"
+    elif rule.action == "connect-unix":
+        kind = "host sockets"
+    elif rule.action in ("connect", "resolve"):
+        kind = "UDP" if rule.protocol == "udp" else "read network" if _is_read(rule) else "network"
     else:
         kind = "mcp"
     return (kind, "tripwire") if rule.effect == "tripwire" else (kind,)
+
+
+def _is_read(rule: Rule) -> bool:
+    """Whether requests have to be read to decide by the rule."""
+    return rule.inspect or rule.protocol == "http"
 
 
 def _joined(rows: Iterable[tuple[Guarantee, ...]]) -> tuple[Guarantee, ...]:

@@ -6,7 +6,7 @@
 use crate::error::{During, StepError};
 use crate::launch::{Facts, Opened, Served, Spec, tag};
 use crate::sys::{self, Cloned};
-use crate::{capabilities, landlock, limits, namespaces, terminal, title, view};
+use crate::{capabilities, landlock, limits, namespaces, net, terminal, title, view};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, wait};
@@ -54,7 +54,7 @@ fn set_up(spec: &Spec, channel: &OwnedFd, opened: Opened) -> Result<Agent, StepE
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).during("tie to the shim", "init")?;
     let bounds = namespaces::Bounds::open()?;
     namespaces::name_host("sandbox")?;
-    namespaces::loopback_up()?;
+    network(spec, channel)?;
     let mut start = |device: BorrowedFd<'_>, proc: BorrowedFd<'_>| {
         sys::send_with_fds(channel, &[tag::FUSE], &[device, proc]).during("serve the masks", "/dev/fuse")?;
         expect(channel, tag::SERVED)
@@ -100,6 +100,18 @@ fn set_up(spec: &Spec, channel: &OwnedFd, opened: Opened) -> Result<Agent, StepE
             Ok(Agent { pid, gate })
         }
     }
+}
+
+/// Sets the network up, and hands out what is served from outside.
+fn network(spec: &Spec, channel: &OwnedFd) -> Result<(), StepError> {
+    let Some(plan) = &spec.network else {
+        return net::loopback_up();
+    };
+    let listeners = net::set_up(plan)?;
+    let (bytes, fds) = listeners.packed();
+    let fds: Vec<BorrowedFd<'_>> = fds.into_iter().map(AsFd::as_fd).collect();
+    let message = [&[tag::NETWORK][..], &bytes].concat();
+    sys::send_with_fds(channel, &message, &fds).during("hand the network out", "listeners")
 }
 
 /// The user of the sandbox, keeping the namespace's capabilities for the mounts to come.

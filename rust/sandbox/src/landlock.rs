@@ -135,6 +135,8 @@ pub enum Reach<'a> {
     FilesBelow(BorrowedFd<'a>),
     /// Listing directories, wherever they are.
     Directories,
+    /// Making TCP connections, and random numbers.
+    Connections,
 }
 
 /// Takes the calling thread, and no other, everything but `reach`: opening files, TCP, signals, abstract sockets.
@@ -149,12 +151,22 @@ pub fn confine(reach: Reach<'_>) -> Result<(), StepError> {
     let rules = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(NEWEST))
-        .and_then(|rules| rules.handle_access(AccessNet::from_all(NEWEST)))
+        .and_then(|rules| match reach {
+            Reach::Connections => rules.handle_access(AccessNet::BindTcp),
+            _ => rules.handle_access(AccessNet::from_all(NEWEST)),
+        })
         .and_then(|rules| rules.scope(Scope::from_all(NEWEST)))
         .and_then(Ruleset::create)
         .map_err(|error| failed(&error))?;
     let rules = match reach {
         Reach::Nothing => rules,
+        // Where a static program can't tell whether the C library has getrandom(2), it reads the devices.
+        Reach::Connections => ["/dev/random", "/dev/urandom"]
+            .into_iter()
+            .try_fold(rules, |rules, device| {
+                allow(rules, device, AccessFs::ReadFile.into())
+            })
+            .map_err(|error| failed(&error))?,
         Reach::FilesBelow(directory) => rules
             .add_rule(PathBeneath::new(directory, AccessFs::ReadFile))
             .map_err(|error| failed(&error))?,

@@ -9,6 +9,7 @@ use crate::init;
 use crate::landlock;
 use crate::limits::Limits;
 use crate::namespaces;
+use crate::net;
 use crate::sys::{self, Cloned};
 use crate::view::{Layout, Trees, View, open_trees};
 use replicante_core::seccomp::Instruction;
@@ -38,6 +39,8 @@ pub struct Spec {
     pub keep: CapabilitySet,
     pub user: User,
     pub terminal: bool,
+    /// What of the network reaches the shim; `None`: a loopback device alone.
+    pub network: Option<net::Plan>,
     /// The control group in which the sandbox is born; `None`: the caller's own.
     pub group: Option<OwnedFd>,
     /// What the agent gets as standard output and error; `None`: the terminal, else the caller's own.
@@ -90,6 +93,8 @@ pub enum Message {
     /// The root of the served file system, from which the helper takes masks.
     Masks(OwnedFd),
     Terminal(OwnedFd),
+    /// What was opened in the sandbox's network, for the egress proxy.
+    Network(net::Listeners),
     /// The filter is on: its notifications.
     Listener(OwnedFd),
     /// All is in force; waits for `Go`.
@@ -107,6 +112,7 @@ pub(crate) mod tag {
     pub const FUSE: u8 = b'U';
     pub const SERVED: u8 = b'S';
     pub const MASKS: u8 = b'D';
+    pub const NETWORK: u8 = b'I';
     pub const TERMINAL: u8 = b'P';
     pub const LISTENER: u8 = b'L';
     pub const READY: u8 = b'R';
@@ -243,6 +249,7 @@ impl Sandbox {
                 }
             }
             tag::MASKS => Message::Masks(fds.pop().ok_or_else(strange)?),
+            tag::NETWORK => Message::Network(net::Listeners::unpack(body, fds).ok_or_else(strange)?),
             tag::TERMINAL => Message::Terminal(fds.pop().ok_or_else(strange)?),
             tag::LISTENER => Message::Listener(fds.pop().ok_or_else(strange)?),
             tag::READY => Message::Ready(serde_json::from_slice(body).map_err(|_| strange())?),

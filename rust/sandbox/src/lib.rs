@@ -14,6 +14,7 @@ pub mod landlock;
 pub mod launch;
 pub mod limits;
 pub mod namespaces;
+pub mod net;
 pub mod probe;
 pub mod sys;
 pub mod terminal;

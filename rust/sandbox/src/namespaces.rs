@@ -1,10 +1,9 @@
-//! User mapping, names and the loopback device of a new sandbox. Sources: `user_namespaces`(7), rtnetlink(7).
+//! User mapping and names of a new sandbox. Source: `user_namespaces`(7).
 
 use crate::error::{During, StepError};
 use crate::launch::Served;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::write;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with};
 use std::os::fd::OwnedFd;
 
 /// Maps one user and one group into the namespace of a waiting child.
@@ -97,48 +96,6 @@ impl Bounds {
 /// As sethostname(2).
 pub fn name_host(name: &str) -> Result<(), StepError> {
     rustix::system::sethostname(name.as_bytes()).during("name the sandbox", name)
-}
-
-/// Sets `lo` up, so that the agent's own processes reach each other.
-///
-/// # Errors
-/// The kernel's answer to the netlink message.
-pub fn loopback_up() -> Result<(), StepError> {
-    let step = "set the loopback device up";
-    let socket = socket_with(
-        AddressFamily::NETLINK,
-        SocketType::RAW,
-        SocketFlags::CLOEXEC,
-        None,
-    )
-    .during(step, "lo")?;
-    // Protocol 0 is NETLINK_ROUTE. struct nlmsghdr, then struct ifinfomsg: RTM_NEWLINK (16), NLM_F_REQUEST | NLM_F_ACK (5), interface 1, IFF_UP (1).
-    let mut message = Vec::with_capacity(32);
-    message.extend(32u32.to_ne_bytes());
-    message.extend(16u16.to_ne_bytes());
-    message.extend(5u16.to_ne_bytes());
-    message.extend(1u32.to_ne_bytes());
-    message.extend(0u32.to_ne_bytes());
-    message.extend([0u8; 4]);
-    message.extend(1i32.to_ne_bytes());
-    message.extend(1u32.to_ne_bytes());
-    message.extend(1u32.to_ne_bytes());
-    send(&socket, &message, SendFlags::empty()).during(step, "lo")?;
-    let mut answer = [0u8; 256];
-    let (length, _) = recv(&socket, &mut answer[..], RecvFlags::empty()).during(step, "lo")?;
-    // NLMSG_ERROR (2) carries the negative errno behind the header; 0 is the acknowledgement.
-    let code = answer
-        .get(16..20)
-        .and_then(|bytes| bytes.try_into().ok())
-        .map_or(-5, i32::from_ne_bytes);
-    if length < 20 || code != 0 {
-        return Err(StepError::new(
-            step,
-            "lo",
-            rustix::io::Errno::from_raw_os_error(-code),
-        ));
-    }
-    Ok(())
 }
 
 fn put(path: &str, text: &str, step: &str) -> Result<(), StepError> {

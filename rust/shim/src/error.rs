@@ -31,6 +31,8 @@ pub enum ShimError {
     Refused { what: String, help: String },
     #[error("error[L012]: the journal can't be written: {what}: {why}; free space in the state directory")]
     Journal { what: String, why: String },
+    #[error("error[L013]: the shim met an error of its own and ends with the agent: {0}; please report it")]
+    Internal(String),
 }
 
 impl ShimError {
@@ -95,6 +97,9 @@ fn help(error: &StepError) -> &'static str {
         }
         ("make a file system", _) if error.object == "proc" => {
             "a container hides parts of /proc: start it with an unmasked /proc, see docs/guides/containers.md"
+        }
+        ("filter the network" | "log refused packets", _) => {
+            "the kernel needs nf_tables with tproxy, reject and log: load nft_tproxy, nft_reject_inet, nft_log, nfnetlink_log"
         }
         ("enter the working directory", _) => "choose a directory that the policy shows, with --workspace",
         ("serve the masks", _) => {

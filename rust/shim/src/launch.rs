@@ -4,6 +4,7 @@ use crate::amounts::{self, bound};
 use crate::broker::late::{self, Masker, Names, Watched};
 use crate::broker::{masks, syscalls};
 use crate::description::{self, Description, Seen};
+use crate::egress;
 use crate::ending::{complaint, exit_code};
 use crate::environment::{Caller, environment};
 use crate::error::ShimError;
@@ -69,7 +70,7 @@ fn planned(description: Description) -> Result<serde_json::Value, ShimError> {
         "schema": 1, "policy": compiled.name, "identity": compiled.identity,
         "argv": spec.argv, "cwd": spec.cwd, "environment": spec.env, "user": spec.user,
         "namespaces": ["user", "mount", "pid", "network", "ipc", "uts", "cgroup"],
-        "files": spec.view, "landlock": spec.landlock, "capabilities": compiled.capabilities, "no_new_privileges": true,
+        "network": spec.network, "files": spec.view, "landlock": spec.landlock, "capabilities": compiled.capabilities, "no_new_privileges": true,
         "system_calls": {"instructions": spec.filter.len(), "allowed": run.allowed_calls()},
         "limits": spec.limits, "control_group": run.group_plan, "refused_names_are_events": run.fuse,
         "terminal": spec.terminal, "ledger": run.guarantees,
@@ -327,6 +328,7 @@ impl Run {
             keep,
             user: self.user,
             terminal: on_terminal,
+            network: Some(self.policy.network()?),
             view: std::mem::take(&mut self.view),
             output,
         };
@@ -375,6 +377,15 @@ impl Run {
                         helper.enter(masks.as_fd())?;
                     }
                 }
+                Message::Network(listeners) => {
+                    let server = egress::Server {
+                        listeners,
+                        settings: egress::Settings::read(),
+                        policy: Arc::clone(&self.policy),
+                        recorder: Arc::clone(recorder),
+                    };
+                    thread("egress", Files::NoneButConnections, move || egress::serve(server))?;
+                }
                 Message::Terminal(master) => ready.terminal = Some(master),
                 Message::Listener(listener) => {
                     let path = "/proc";
@@ -418,7 +429,10 @@ impl Run {
             ledger::held("files", "read-only root of the allowed trees alone"),
             ledger::held("capabilities", "none but those kept, read back"),
             ledger::held("system calls", "seccomp filter with notification"),
-            ledger::held("no network", "a network namespace with a loopback device alone"),
+            ledger::held(
+                "network by name",
+                "a namespace of its own, whose only way out is the egress proxy",
+            ),
         ];
         guarantees.push(match facts.landlock.as_str() {
             "fully" => ledger::held("landlock", "newest ABI known here"),
@@ -469,6 +483,8 @@ enum Files {
     Below(OwnedFd),
     /// Directories alone.
     Listed,
+    /// None, but TCP connections may be made.
+    NoneButConnections,
 }
 
 impl Files {
@@ -483,16 +499,17 @@ impl Files {
             Self::None => landlock::Reach::Nothing,
             Self::Below(directory) => landlock::Reach::FilesBelow(directory.as_fd()),
             Self::Listed => landlock::Reach::Directories,
+            Self::NoneButConnections => landlock::Reach::Connections,
         }
     }
 }
 
 fn thread(name: &str, files: Files, body: impl FnOnce() + Send + 'static) -> Result<(), ShimError> {
     let (tell, told) = std::sync::mpsc::sync_channel(1);
-    // A broker needs little stack: its buffers are on the heap.
+    // A broker needs little stack: its buffers are on the heap. What is not touched costs nothing.
     std::thread::Builder::new()
         .name(name.to_owned())
-        .stack_size(128 * 1024)
+        .stack_size(512 * 1024)
         .spawn(move || {
             // What an agent wrote is read with no rights that it could win. A broker that keeps some does not serve.
             let given_up = capabilities::give_up().and_then(|()| landlock::confine(files.reach()));

@@ -6,7 +6,7 @@
 use crate::broker::late::Names;
 use crate::error::ShimError;
 use replicante_core::glob::{Glob, Segment};
-use replicante_core::policy::{Action, Bucket, Compiled, Effect, Rule};
+use replicante_core::policy::{Action, Bucket, Compiled, Effect, Protocol, Rule};
 use replicante_sandbox::view::{Node, Rights, View, is_at_or_below};
 use serde::Serialize;
 
@@ -35,27 +35,41 @@ struct Pending {
     meanwhile: &'static str,
     /// Whether a policy that does not ship may have such rules of its own.
     any_policy: bool,
-    of_rule: fn(Effect, Action) -> bool,
+    of_rule: fn(&Rule) -> bool,
 }
 
-const PENDING: [Pending; 3] = [
+const PENDING: [Pending; 5] = [
     Pending {
-        statement: "network by name",
-        meanwhile: "not served yet: no network",
+        statement: "HTTP rules",
+        meanwhile: "not served yet: connections whose requests would have to be read are denied",
         any_policy: true,
-        of_rule: |_, action| matches!(action, Action::Connect | Action::Resolve | Action::ConnectUnix),
+        of_rule: |rule| {
+            rule.action == Action::Connect && (rule.inspect || rule.protocol == Some(Protocol::Http))
+        },
+    },
+    Pending {
+        statement: "UDP by address",
+        meanwhile: "not served yet: denied",
+        any_policy: true,
+        of_rule: |rule| rule.action == Action::Connect && rule.protocol == Some(Protocol::Udp),
+    },
+    Pending {
+        statement: "published ports",
+        meanwhile: "not served yet: reached inside alone",
+        any_policy: true,
+        of_rule: |rule| rule.publish,
     },
     Pending {
         statement: "held changes",
         meanwhile: "denied (no commit gate yet), for names that exist at the start",
         any_policy: true,
-        of_rule: |effect, action| effect == Effect::Hold && action.is_file(),
+        of_rule: |rule| rule.effect == Effect::Hold && rule.action.is_file(),
     },
     Pending {
         statement: "MCP rules",
         meanwhile: "not in force yet: no MCP firewall",
         any_policy: false,
-        of_rule: |_, action| action.is_mcp(),
+        of_rule: |rule| rule.action.is_mcp(),
     },
 ];
 
@@ -108,7 +122,7 @@ pub fn pending(policy: &Compiled) -> Result<Vec<Guarantee>, ShimError> {
         let mut rules = policy
             .rules
             .iter()
-            .filter(|rule| (entry.of_rule)(rule.effect, rule.action))
+            .filter(|rule| (entry.of_rule)(rule))
             .peekable();
         if rules.peek().is_none() {
             continue;
@@ -317,7 +331,7 @@ pub fn invisible(view: &View, served: bool) -> Vec<String> {
         "changes of what is shown read-only",
         "processes outside of the sandbox",
         "descriptors and variables of the caller",
-        "addresses outside of the sandbox's own network",
+        "the machine's loopback and abstract sockets, of which the sandbox has its own",
         "amounts that the kernel limits by itself",
     ];
     std::iter::once(lookups)

@@ -6,9 +6,11 @@
 #![forbid(unsafe_code)]
 
 mod amounts;
+mod authority;
 mod broker;
 mod clock;
 pub mod description;
+mod egress;
 mod ending;
 mod environment;
 pub mod error;
@@ -34,6 +36,24 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The exit code of our own failures (`policy-language.md` §14).
 pub(crate) const NOT_SET_UP: u8 = 125;
+
+/// Lets an error that nobody foresaw end the process in one line, from whatever thread: with it ends the agent.
+pub fn end_at_a_panic() {
+    std::panic::set_hook(Box::new(|panic| {
+        let payload = panic.payload();
+        let owned = payload.downcast_ref::<String>().map(String::as_str);
+        let what = payload.downcast_ref().copied().or(owned).unwrap_or("no words");
+        let at = panic
+            .location()
+            .map_or_else(String::new, |at| format!(" ({}:{})", at.file(), at.line()));
+        complain(&error::ShimError::Internal(record::printable(&format!(
+            "{what}{at}"
+        ))));
+        // The other threads must not go on without this one.
+        #[allow(clippy::exit)]
+        std::process::exit(NOT_SET_UP.into());
+    }));
+}
 
 /// Runs the command line; `args` without the program's name.
 pub fn main(args: &[String]) -> ExitCode {

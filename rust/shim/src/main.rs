@@ -4,5 +4,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    replicante_shim::end_at_a_panic();
     replicante_shim::main(&std::env::args().skip(1).collect::<Vec<_>>())
 }

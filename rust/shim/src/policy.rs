@@ -1,14 +1,16 @@
 //! The run's policy as the shim asks it: one engine, and the few questions of the launch and the brokers.
 
+use crate::authority;
 use crate::broker::syscalls::{FOREIGN, UNKNOWN};
 use crate::description::Description;
 use crate::error::ShimError;
 use replicante_core::engine::Engine;
 use replicante_core::fixit;
 use replicante_core::glob::{Glob, Names, Segment as GlobSegment};
-use replicante_core::policy::{Action, BindError, Bucket, Compiled, Form, Source};
-use replicante_core::request::{Outcome, Request};
+use replicante_core::policy::{Action, BindError, Bucket, Compiled, Form, Protocol, Source};
+use replicante_core::request::{Decision, Outcome, Reason, Request};
 use replicante_core::seccomp::{self, Arch, Verdict};
+use replicante_sandbox::net;
 use replicante_sandbox::view::{
     BENEATH, HOST_SOCKET, Pattern, Questions, Rights, Segment, UNLISTED, is_at_or_below,
 };
@@ -16,6 +18,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Ports that are told to Landlock one by one; more than these must be all unprivileged ones.
 const MOST_PORTS: usize = 512;
+/// Most ports of the machine's localhost that are served inside (`kernel.md` §1).
+const MOST_LOCAL_PORTS: usize = 64;
 /// The first port that needs no capability (`ip_unprivileged_port_start` of a new namespace).
 const FIRST_UNPRIVILEGED: u16 = 1024;
 
@@ -44,6 +48,20 @@ impl Policy {
             engine,
             beneath: description.beneath.clone(),
         })
+    }
+
+    /// The engine, for what the egress proxy asks.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The id of the rule that a decision names; `S1` where none speaks, `S10` where none can.
+    pub fn deciding_rule(&self, decision: &Decision) -> String {
+        match (decision.rule, decision.reason) {
+            (Some(rule), _) => self.rule_id(self.compiled().rules[rule].source),
+            (None, Reason::Undecidable) => "S10".to_owned(),
+            (None, _) => "S1".to_owned(),
+        }
     }
 
     pub fn compiled(&self) -> &Compiled {
@@ -189,6 +207,27 @@ impl Policy {
         }
     }
 
+    /// The id of the rule that has a limit, or what is bounded as a whole.
+    pub fn limit_owner(&self, bucket: usize) -> String {
+        let rule = self
+            .compiled()
+            .rules
+            .iter()
+            .find(|rule| rule.limits.contains(&bucket));
+        rule.map_or_else(|| "network limit".to_owned(), |rule| self.rule_id(rule.source))
+    }
+
+    /// A limit in words, as the language writes it.
+    pub fn limit_words(&self, bucket: usize) -> String {
+        match self.compiled().buckets.get(bucket) {
+            Some(Bucket::Rate { count, unit_ns, .. }) => format!("rate {count}/{}", unit(*unit_ns)),
+            Some(Bucket::Connections { count }) => format!("connections {count}"),
+            Some(Bucket::Upload { count, unit_ns, .. }) => format!("upload {count}B/{}", unit(*unit_ns)),
+            Some(Bucket::Download { count, unit_ns, .. }) => format!("download {count}B/{}", unit(*unit_ns)),
+            _ => String::new(),
+        }
+    }
+
     fn source(&self, id: &str) -> Option<&Source> {
         self.compiled().sources.iter().find(|source| source.id == id)
     }
@@ -211,7 +250,57 @@ impl Policy {
         if self.beneath.iter().any(|ours| is_at_or_below(resource, ours)) {
             return None;
         }
-        fixit::line(&self.engine, &Request::new(Action::from_word(action)?, resource))
+        let action = Action::from_word(action)?;
+        let (resource, port) = match action {
+            Action::Connect => authority::split(resource),
+            // Programs resolve what they will connect to, most often by HTTPS; the other ports have no name yet.
+            Action::Resolve => (resource, Some("443")),
+            _ => (resource, None),
+        };
+        let request = Request {
+            port: port.and_then(|port| port.parse().ok()),
+            ..Request::new(
+                if action == Action::Resolve {
+                    Action::Connect
+                } else {
+                    action
+                },
+                resource,
+            )
+        };
+        fixit::line(&self.engine, &request)
+    }
+
+    /// What the sandbox's network lets through to the egress proxy.
+    ///
+    /// # Errors
+    /// L011 for more ports of `localhost` than can be taken from the agent.
+    pub fn network(&self) -> Result<net::Plan, ShimError> {
+        let literals = self.engine.literals().into_iter();
+        let local: BTreeSet<u16> = self
+            .engine
+            .localhost_ports()
+            .into_iter()
+            .flat_map(|(low, high)| (low..=high).take(MOST_LOCAL_PORTS + 1))
+            .collect();
+        if local.len() > MOST_LOCAL_PORTS {
+            return Err(ShimError::Refused {
+                what: format!("over {MOST_LOCAL_PORTS} ports of the machine's localhost are allowed"),
+                help: "name the ports that are needed".into(),
+            });
+        }
+        Ok(net::Plan {
+            name_ports: self.engine.name_ports(),
+            literals: literals
+                .filter(|literal| literal.protocol != Protocol::Udp)
+                .map(|literal| net::Literal {
+                    network: literal.network.address(),
+                    prefix: literal.network.bits(),
+                    ports: literal.ports,
+                })
+                .collect(),
+            local_ports: local.into_iter().collect(),
+        })
     }
 
     /// TCP ports that may be bound, for Landlock; `None` where the namespace's own bound says the same.
@@ -325,6 +414,15 @@ impl Answers<'_> {
             names_below: &*self.names_below,
             connect: &*self.connect,
         }
+    }
+}
+
+fn unit(ns: u64) -> &'static str {
+    match ns / 1_000_000_000 {
+        ..60 => "s",
+        60..3600 => "min",
+        3600..86400 => "h",
+        _ => "d",
     }
 }
 

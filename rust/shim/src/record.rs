@@ -18,11 +18,29 @@ const GROUP: Duration = Duration::from_millis(6);
 /// Distinct denials of one second that are written one by one; more are only counted (`supervision.md` §1.5).
 const MOST_DISTINCT: usize = 1000;
 
-/// Which process asked.
+/// Which process asked; the default is one that nobody knows, as behind a packet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Process {
     pub tid: u32,
     pub comm: String,
+}
+
+/// Why a request was refused (A1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// By a rule, or because none allows it.
+    Denied,
+    /// A limit of a rule that allows it is spent.
+    Limited,
+}
+
+impl Verdict {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Denied => "deny",
+            Self::Limited => "limit",
+        }
+    }
 }
 
 /// One refused request.
@@ -30,6 +48,7 @@ pub struct Process {
 pub struct Denial {
     /// The event's kind (`supervision.md` §1.6).
     pub kind: &'static str,
+    pub verdict: Verdict,
     /// The action's word, as the policy language has it.
     pub action: String,
     /// The path or name that was asked for.
@@ -311,27 +330,31 @@ fn append(journal: &mut Journal, kind: &str, class: char, fields: &Value) -> Res
 }
 
 fn fields(denial: &Denial) -> Value {
-    json!({
-        "d": "deny", "r": denial.rule, "action": denial.action, "resource": denial.resource,
+    let mut fields = json!({
+        "d": denial.verdict.word(), "r": denial.rule, "action": denial.action, "resource": denial.resource,
         "operation": denial.operation, "errno": denial.errno,
-        "p": {"tid": denial.process.tid, "comm": denial.process.comm},
-    })
+    });
+    if denial.process != Process::default() {
+        fields["p"] = json!({"tid": denial.process.tid, "comm": denial.process.comm});
+    }
+    fields
 }
 
 fn describe(denial: &Denial) -> String {
     let Denial {
         action,
         resource,
+        operation,
         rule,
         process,
         ..
     } = denial;
-    format!(
-        "{action} {} by {} ({}): rule {rule}",
-        printable(resource),
-        printable(&process.comm),
-        process.tid
-    )
+    let who = if *process == Process::default() {
+        printable(operation)
+    } else {
+        format!("by {} ({})", printable(&process.comm), process.tid)
+    };
+    format!("{action} {} {who}: rule {rule}", printable(resource))
 }
 
 /// Text from the agent, fit for a terminal: control characters are spelled out.

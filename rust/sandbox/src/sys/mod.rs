@@ -11,7 +11,7 @@ pub use clone::{Cloned, begin_cgroup_namespace, clone_sandbox, clone_user_namesp
 pub use exec::{close_all_but, close_on_exec_from, default_signals, exec, next_signal, signal_fd};
 pub use mounts::{AttrFlags, idmap, set_attributes};
 pub use notify::{Notification, install_filter, receive, reply, someone_left, still_waiting};
-pub use sockets::{receive_with_fds, send_with_fds};
+pub use sockets::{receive_with_fds, send_with_fds, set_transparent};
 
 use rustix::io::Errno;
 

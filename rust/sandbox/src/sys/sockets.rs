@@ -1,4 +1,4 @@
-//! Messages with descriptors over a socket pair (unix(7), `SCM_RIGHTS`), by rustix.
+//! Messages with descriptors over a socket pair (unix(7), `SCM_RIGHTS`), by rustix; an option of sockets that it lacks.
 
 use rustix::io::Errno;
 use rustix::net::{
@@ -7,10 +7,41 @@ use rustix::net::{
 };
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
-/// The most descriptors in one message.
-const MOST_FDS: usize = 8;
+/// The most descriptors in one message: seven listeners of the network, and two for each of 64 ports.
+const MOST_FDS: usize = 7 + 2 * 64;
+
+/// Lets a socket bind to, and take connections for, addresses that are not the machine's: `IP_TRANSPARENT` (ip(7)) or
+/// `IPV6_TRANSPARENT`. Needs `CAP_NET_ADMIN` in the network namespace.
+///
+/// # Errors
+/// As setsockopt(2).
+pub fn set_transparent(socket: impl AsFd, six: bool) -> Result<(), Errno> {
+    let (level, option) = if six {
+        (libc::SOL_IPV6, libc::IPV6_TRANSPARENT)
+    } else {
+        (libc::SOL_IP, libc::IP_TRANSPARENT)
+    };
+    let on: libc::c_int = 1;
+    // INVARIANT: an int has four bytes.
+    let size = libc::socklen_t::try_from(size_of_val(&on)).unwrap_or(4);
+    // SAFETY: the descriptor is open while it is borrowed, and the option is an int that lives through the call.
+    let answer = unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            level,
+            option,
+            (&raw const on).cast(),
+            size,
+        )
+    };
+    if answer == 0 {
+        Ok(())
+    } else {
+        Err(super::last_errno())
+    }
+}
 
 /// Sends one message with descriptors.
 ///

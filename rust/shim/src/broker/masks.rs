@@ -2,7 +2,7 @@
 
 use super::process;
 use crate::policy::Policy;
-use crate::record::{Denial, Recorder};
+use crate::record::{Denial, Recorder, Verdict};
 use replicante_sandbox::fuse::{Asker, Attempt, Kind, Operation, Table, What, answer, is_quiet};
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
@@ -83,6 +83,7 @@ fn record(server: &Server, attempt: &Attempt) {
     let process = process(&server.proc, attempt.tid);
     server.recorder.denied(Denial {
         kind: "file.open",
+        verdict: Verdict::Denied,
         action: action.to_owned(),
         resource,
         operation: operation.unwrap_or_default(),

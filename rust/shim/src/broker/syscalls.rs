@@ -2,7 +2,7 @@
 
 use super::process;
 use crate::policy::Policy;
-use crate::record::{Denial, Recorder};
+use crate::record::{self, Denial, Recorder};
 use replicante_core::seccomp::{self, Arch, Verdict};
 use replicante_sandbox::sys::{self, Notification};
 use rustix::io::Errno;
@@ -57,6 +57,7 @@ fn answer(server: &Server, call: &Notification) {
     if sys::still_waiting(&server.listener, call.id) {
         server.recorder.denied(Denial {
             kind: "proc.syscall",
+            verdict: record::Verdict::Denied,
             action: "syscall".to_owned(),
             resource: name.to_owned(),
             operation: arguments(name, call),

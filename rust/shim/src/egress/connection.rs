@@ -1,0 +1,140 @@
+//! One connection from its acceptance to its end.
+
+use super::budget;
+use super::gate::{Gate, Refusal};
+use super::greeting::{Greeting, Reader};
+use super::relay;
+use super::target::Target;
+use super::upstream::{self, Upstream};
+use replicante_core::engine::Reading;
+use replicante_core::host::Host;
+use replicante_core::limits::{Begin, Direction};
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+
+/// How long a greeting may take once it has begun.
+const GREETING_TIME: Duration = Duration::from_secs(10);
+/// Bytes of a greeting that are read at once.
+const CHUNK: usize = 4096;
+
+/// What connections need to get out.
+pub struct Way {
+    pub gate: Rc<Gate>,
+    pub upstream: Upstream,
+}
+
+/// How a connection ended before its time.
+#[derive(Debug)]
+enum Broken {
+    Refused(Refusal),
+    /// One of its ends broke; nobody refused anything.
+    End,
+}
+
+impl From<io::Error> for Broken {
+    fn from(_: io::Error) -> Self {
+        Self::End
+    }
+}
+
+impl From<Refusal> for Broken {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// Serves one connection. What is refused or breaks ends by a reset.
+pub async fn serve(way: &Way, client: TcpStream, target: Target) {
+    if let Err(broken) = converse(way, &client, &target).await {
+        if let Broken::Refused(refusal) = &broken {
+            way.gate.refused(&target, refusal);
+        }
+        relay::reset(&client);
+    }
+}
+
+async fn converse(way: &Way, client: &TcpStream, target: &Target) -> Result<(), Broken> {
+    let terms = way.gate.may_connect(target)?;
+    if terms.reading != Reading::Greeting {
+        return Err(Refusal::undecidable("its requests have to be read, which nothing does yet").into());
+    }
+    let resolved = way.upstream.resolve(target).await?;
+    let addresses = way.gate.admitted(target, &resolved)?;
+    let share = budget::open(&way.gate, target, Begin::Connection, terms.buckets).await?;
+    let server = upstream::connect(&addresses, target.port).await?;
+    // Small writes of either side must not wait for each other.
+    let _ = client.set_nodelay(true);
+    let _ = server.set_nodelay(true);
+    let up = async {
+        let meter = share.meter(Direction::Upload);
+        let first = greeting(client, target).await?;
+        meter.passed(first.len());
+        relay::write_all(&server, &first).await?;
+        Ok(relay::pass(client, &server, &meter).await?)
+    };
+    let down = async { Ok(relay::pass(&server, client, &share.meter(Direction::Download)).await?) };
+    let ended: Result<_, Broken> = futures_util::future::try_join(up, down).await;
+    if ended.is_err() {
+        relay::reset(&server);
+    }
+    ended.map(|_| ())
+}
+
+/// Reads what the client says first until it is known to agree with the target; gives these bytes.
+async fn greeting(client: &TcpStream, target: &Target) -> Result<Vec<u8>, Broken> {
+    let mut reader = Reader::default();
+    // Where the server speaks first the client may be silent for as long as it likes.
+    client.readable().await?;
+    let end = Instant::now() + GREETING_TIME;
+    let mut chunk = [0u8; CHUNK];
+    loop {
+        let length = match client.try_read(&mut chunk) {
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                timeout_at(end, client.readable())
+                    .await
+                    .map_err(|_| Refusal::misnamed("its greeting is not whole after 10 s"))??;
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if length == 0 {
+            // A client that says nothing, or no whole greeting, asks for nothing.
+            return Ok(Vec::new());
+        }
+        let greeting = reader.take(&chunk[..length]);
+        if agrees(&greeting, target)? {
+            return Ok(reader.into_bytes());
+        }
+    }
+}
+
+/// Whether a greeting is whole and names the target (N8).
+fn agrees(greeting: &Greeting, target: &Target) -> Result<bool, Refusal> {
+    let literal = target.local || matches!(target.host, Host::Address(_));
+    let named = |said: &String| {
+        if target.is_named_by(said) {
+            Ok(true)
+        } else {
+            Err(Refusal::misnamed(&format!(
+                "it asks for `{}`",
+                said.chars().take(253).collect::<String>()
+            )))
+        }
+    };
+    match greeting {
+        Greeting::Partial => Ok(false),
+        Greeting::Opaque => Ok(true),
+        Greeting::Strange(what) => Err(Refusal::misnamed(what)),
+        Greeting::Tls(Some(name)) => named(name),
+        Greeting::Tls(None) if literal => Ok(true),
+        Greeting::Tls(None) => Err(Refusal::misnamed("its TLS greeting has no server name")),
+        Greeting::Http(authorities) if authorities.is_empty() && !literal => {
+            Err(Refusal::misnamed("its request has no host"))
+        }
+        Greeting::Http(authorities) => authorities.iter().try_fold(true, |_, said| named(said)),
+    }
+}
