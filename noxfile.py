@@ -47,6 +47,8 @@ SYSTEM_PROGRAMS = {
     "make": "make",
     "strace": "strace",
     "bwrap": "bubblewrap",
+    "curl": "curl",
+    "ip": "iproute2",
     "dbus-daemon": "dbus-daemon",
     "dbus-send": "dbus-bin",
     "tmux": "tmux",
@@ -289,7 +291,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def typing(session: nox.Session) -> None:
     """Pyright in strict mode, and stubtest on the built extension."""
-    packages = ("mypy", "pytest", "hypothesis", "syrupy", "nox", "lark", "pydantic", "typer")
+    packages = ("mypy", "pytest", "hypothesis", "syrupy", "trustme", "nox", "lark", "pydantic", "typer")
     install(session, "pyright[nodejs]", *packages)
     session.run("pyright", "--pythonpath", str(Path(session.bin) / "python"))
     install_wheel(session)
@@ -454,12 +456,12 @@ def kernels(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """All tests but e2e; pytest's summary is the last line."""
-    install(session, "pytest", "hypothesis", "syrupy")
+    install(session, "pytest", "hypothesis", "syrupy", "trustme")
     system_packages(session)
     install_wheel(session)
     kinds = [
         kind
-        for kind in ("unit", "property", "functional", "attacks", "docs")
+        for kind in ("unit", "property", "functional", "attacks", "network", "docs")
         if (ROOT / "tests" / kind).is_dir()
     ]
     pytest_with_summary(session, *(f"tests/{kind}" for kind in kinds))

@@ -14,7 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.attacks.conftest import Arena, Done
+    from tests.conftest import Arena, Done
 
 TOKEN = "leak-77d0"  # noqa: S105 -- what must not come out
 ELSEWHERE = "listing and lookups outside of the view"

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.attacks.conftest import Arena, Children
+    from tests.conftest import Arena, Children
 
-NO_WAY = "addresses outside of the sandbox's own network"
+NO_WAY = "the machine's loopback and abstract sockets, of which the sandbox has its own"
 ABSENT = "listing and lookups outside of the view"
 PLACES = ["run", "home", "workspace", "abstract"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.attacks.conftest import Arena, Done
+    from tests.conftest import Arena, Done
 
 X86 = pytest.mark.skipif(platform.machine() != "x86_64", reason="numbers of x86_64")
 

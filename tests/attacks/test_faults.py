@@ -22,7 +22,7 @@ import pytest
 from replicante.events.journal import Journal
 
 if TYPE_CHECKING:
-    from tests.attacks.conftest import Arena
+    from tests.conftest import Arena
 
 HANGS_AFTER_S = 30
 ALL = os.environ.get("REPLICANTE_FAULTS") == "all"

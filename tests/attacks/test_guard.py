@@ -13,7 +13,7 @@ import pytest
 import replicante
 
 if TYPE_CHECKING:
-    from tests.attacks.conftest import Arena
+    from tests.conftest import Arena
 
 ABSENT = "listing and lookups outside of the view"
 READ_ONLY = "changes of what is shown read-only"

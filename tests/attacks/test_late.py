@@ -13,7 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.attacks.conftest import Arena, Children, Done
+    from tests.conftest import Arena, Children, Done
 
 TOKEN = "leak-c41f"  # noqa: S105 -- what must not come out
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.attacks.conftest import Arena, Children
+    from tests.conftest import Arena, Children
 
 DEADLINE_S = 20
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.attacks.conftest import Arena, Done
+    from tests.conftest import Arena, Done
 
 TOKEN = "leak-5f2c"  # noqa: S105 -- what must not come out
 ABSENT = "listing and lookups outside of the view"

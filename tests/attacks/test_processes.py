@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.attacks.conftest import Arena, Children, Done
+    from tests.conftest import Arena, Children, Done
 
 OTHERS = "processes outside of the sandbox"
 TOKEN = "leak-91ce1"  # noqa: S105 -- what must not come out

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.attacks.conftest import Arena
+    from tests.conftest import Arena
 
 # Clears the screen, sets the title, turns the direction of writing round, ends the line.
 HOSTILE = (

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.attacks.conftest import Arena
+    from tests.conftest import Arena
 
 AMOUNTS = "amounts that the kernel limits by itself"
 

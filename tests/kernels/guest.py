@@ -32,7 +32,11 @@ BOOT_LIMIT_S = 300
 
 BUSYBOX = Path("/bin/busybox")
 DISK_MIB = 256
-MODULES = ("virtio_pci", "virtio_blk", "fuse")
+MODULES = (
+    *("virtio_pci", "virtio_blk", "fuse", "ipv6"),
+    # The network of a sandbox.
+    *("nf_tables", "nft_tproxy", "nft_reject_inet", "nft_log", "nft_limit", "nfnetlink_log"),
+)
 
 
 @dataclass(frozen=True)
