@@ -332,6 +332,7 @@ pub fn invisible(view: &View, served: bool) -> Vec<String> {
         "processes outside of the sandbox",
         "descriptors and variables of the caller",
         "the machine's loopback and abstract sockets, of which the sandbox has its own",
+        "echo requests and changes of the network, for which the sandbox has no right",
         "amounts that the kernel limits by itself",
     ];
     std::iter::once(lookups)
