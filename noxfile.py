@@ -55,11 +55,22 @@ SYSTEM_PROGRAMS = {
     "nano": "nano",
     "node": "nodejs",
     "npm": "npm",
+    "ssh": "openssh-client",
+    "go": "golang-go",
+    "javac": "default-jdk-headless",
+    "rustc": "rustc",
+    "musl-gcc": "musl-tools",
     "chromium": "chromium",
 }
 
 # Coding agents that must start inside: packages of npm (500 MB with all that they bring).
 AGENT_PROGRAMS = ("@openai/codex@0.171.0", "@anthropic-ai/claude-code@2.1.197")
+
+# Libraries of servers and clients in the tests of the network.
+NETWORK_LIBRARIES = ("trustme", "asyncssh", "websockets", "requests", "httpx")
+
+# Clients whose way through the network is tested: packages of npm (200 MB).
+CLIENT_PROGRAMS = ("bun@1.4.5", "deno@2.9.6")
 
 # The same for the guests in which other kernels are tested.
 GUEST_PROGRAMS = {
@@ -240,22 +251,23 @@ def system_packages(session: nox.Session, *programs: str) -> None:
         session.run(*command.split(), "-qq", external=True, env=environment, silent=True)
 
 
-def agent_programs(session: nox.Session) -> Path:
-    """Where the coding agents are installed; kept in the checkout until other versions are asked for."""
-    wanted = hashlib.sha256(" ".join(AGENT_PROGRAMS).encode()).hexdigest()[:16]
-    directory = ROOT / "build" / f"agents-{wanted}"
+def npm_programs(session: nox.Session, *packages: str) -> Path:
+    """Where programs of npm are installed; kept in the checkout, by their versions."""
+    wanted = hashlib.sha256(" ".join(packages).encode()).hexdigest()[:16]
+    directory = ROOT / "build" / f"npm-{wanted}"
     if not (directory / "node_modules" / ".package-lock.json").exists():
-        with Phase(f"installing {', '.join(AGENT_PROGRAMS)} (500 MB)"):
+        with Phase(f"installing {', '.join(packages)} (some hundred MB)"):
             command = ("npm", "install", "--no-audit", "--no-fund", "--silent", "--prefix", str(directory))
-            session.run(*command, *AGENT_PROGRAMS, external=True)
+            session.run(*command, *packages, external=True)
     return directory
 
 
-def pytest_with_summary(session: nox.Session, *arguments: str) -> None:
+def pytest_with_summary(session: nox.Session, environment: dict[str, str], *arguments: str) -> None:
     """Runs pytest, and repeats its summary as the very last line of the whole nox run."""
     command = [str(Path(session.bin) / "python"), "-P", "-m", "pytest", *arguments, *session.posargs]
     environment = {
         **os.environ,
+        **environment,
         "PYTHONDONTWRITEBYTECODE": "1",
         "PATH": f"{session.bin}{os.pathsep}{os.environ['PATH']}",
     }
@@ -291,8 +303,8 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def typing(session: nox.Session) -> None:
     """Pyright in strict mode, and stubtest on the built extension."""
-    packages = ("mypy", "pytest", "hypothesis", "syrupy", "trustme", "nox", "lark", "pydantic", "typer")
-    install(session, "pyright[nodejs]", *packages)
+    packages = ("mypy", "pytest", "hypothesis", "syrupy", "nox", "lark", "pydantic", "typer")
+    install(session, "pyright[nodejs]", *packages, *NETWORK_LIBRARIES)
     session.run("pyright", "--pythonpath", str(Path(session.bin) / "python"))
     install_wheel(session)
     allowlist = ROOT / "tests" / "typing" / "stubtest-allowlist.txt"
@@ -398,7 +410,7 @@ def e2e(session: nox.Session) -> None:
         env={
             "PYTHONDONTWRITEBYTECODE": "1",
             "REPLICANTE_WHEEL": str(built_wheel(session)),
-            "REPLICANTE_AGENT_PROGRAMS": str(agent_programs(session)),
+            "REPLICANTE_AGENT_PROGRAMS": str(npm_programs(session, *AGENT_PROGRAMS)),
         },
     )
 
@@ -456,7 +468,7 @@ def kernels(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """All tests but e2e; pytest's summary is the last line."""
-    install(session, "pytest", "hypothesis", "syrupy", "trustme")
+    install(session, "pytest", "hypothesis", "syrupy", *NETWORK_LIBRARIES)
     system_packages(session)
     install_wheel(session)
     kinds = [
@@ -464,4 +476,5 @@ def tests(session: nox.Session) -> None:
         for kind in ("unit", "property", "functional", "attacks", "network", "docs")
         if (ROOT / "tests" / kind).is_dir()
     ]
-    pytest_with_summary(session, *(f"tests/{kind}" for kind in kinds))
+    clients = {"REPLICANTE_CLIENT_PROGRAMS": str(npm_programs(session, *CLIENT_PROGRAMS))}
+    pytest_with_summary(session, clients, *(f"tests/{kind}" for kind in kinds))

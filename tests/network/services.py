@@ -1,6 +1,6 @@
-"""The servers of the world outside, in a network namespace of their own; each request is logged.
+"""The servers of the world, in a network namespace of their own; what they hear is logged.
 
-Arguments: the log's path, and the certificate chain with its key.
+Arguments: `outside` or `machine`, the log's path, and the directory with keys and what is served.
 """
 
 from __future__ import annotations
@@ -12,6 +12,10 @@ import struct
 import sys
 from pathlib import Path
 from typing import cast
+
+import asyncssh
+import forge
+from websockets.asyncio.server import ServerConnection, serve
 
 ADDRESSES = {
     "allowed.test": ("93.184.216.34", "2606:2800:220:1::34"),
@@ -25,12 +29,15 @@ ADDRESSES = {
     "machine.test": ("93.184.216.1", None),
 }
 ALIASES = {"alias.test": "hidden.test"}
-"""Names of the upstream resolver; `flip.test` changes with each query."""
 ANY = "0.0.0.0"  # noqa: S104 - a namespace of its own
 FLIP = ("93.184.216.34", "127.0.0.1")
+"""What a name below `flip.test` stands for, at the first query and afterwards."""
 
-log = Path(sys.argv[1]).open("a", buffering=1, encoding="utf-8")  # noqa: SIM115 - it lives as long as the program
-flips = 0
+role = sys.argv[1]
+log = Path(sys.argv[2]).open("a", buffering=1, encoding="utf-8")  # noqa: SIM115 - it lives as long as the program
+base = Path(sys.argv[3])
+flipped: set[str] = set()
+told: dict[str, asyncio.Event] = {}
 
 
 def note(service: str, **what: object) -> None:
@@ -40,7 +47,6 @@ def note(service: str, **what: object) -> None:
 
 def answer(query: bytes) -> bytes:
     """Answers a DNS query (RFC 1035) from the table."""
-    global flips
     labels: list[str] = []
     at = 12
     while query[at]:
@@ -56,9 +62,10 @@ def answer(query: bytes) -> bytes:
         records += owner + struct.pack(">HHIH", 5, 1, 0, len(target)) + target
         count, owner, name = 1, target, ALIASES[name]
     addresses = ADDRESSES.get(name)
-    if name == "flip.test":
-        addresses = (FLIP[min(flips, 1)], None)
-        flips += kind == 1
+    if name.endswith(".flip.test"):
+        addresses = (FLIP[name in flipped], None)
+        if kind == 1:
+            flipped.add(name)
     if addresses and addresses[0] and kind == 1:
         data = bytes(int(part) for part in addresses[0].split("."))
         records += owner + struct.pack(">HHIH", 1, 1, 0, 4) + data
@@ -109,9 +116,9 @@ async def dns_stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter)
 
 
 async def http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """HTTP/1.1 with kept connections; `/events` streams, `/redirect` leads elsewhere, `/size/N` is long."""
+    """HTTP/1.1 with kept connections; `/events/KEY` streams, `/redirect` leads away, `/size/N` is long."""
     tls = writer.get_extra_info("ssl_object")
-    service = "https" if tls else "http"
+    service = "https" if tls else "http" if role == "outside" else role
     note("connect", service_of=service, name=getattr(tls, "sni", None))
     try:
         while line := await reader.readline():
@@ -131,7 +138,7 @@ async def http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
                 headers=headers,
                 body=body[:200].decode("latin-1"),
             )
-            if path == "/events":
+            if path.startswith("/events/"):
                 writer.write(
                     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
                     b"Transfer-Encoding: chunked\r\n\r\n"
@@ -142,10 +149,10 @@ async def http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
                     await writer.drain()
                     # The second comes only when the client has told of the first by another connection.
                     if number == 0:
-                        await told.wait()
+                        await told.setdefault(path.removeprefix("/events/"), asyncio.Event()).wait()
                 writer.write(b"0\r\n\r\n")
-            elif path == "/told":
-                told.set()
+            elif path.startswith("/told/"):
+                told.setdefault(path.removeprefix("/told/"), asyncio.Event()).set()
                 writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
             elif path == "/redirect":
                 writer.write(
@@ -157,6 +164,8 @@ async def http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
                 for _ in range(0, size, 65536):
                     writer.write(b"x" * min(65536, size))
                     await writer.drain()
+            elif served := await forge.serve(base / "forge", method, path, fields, body):
+                writer.write(served)
             else:
                 text = f"{method} {path} at {fields.get('host', '')}".encode()
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(text), text))
@@ -166,26 +175,45 @@ async def http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
     writer.close()
 
 
+async def echo_frames(connection: ServerConnection) -> None:
+    """A WebSocket that repeats what it hears."""
+    async for message in connection:
+        note("websocket", message=str(message))
+        await connection.send(f"you said {message!s}")
+
+
+def shell(process: asyncssh.SSHServerProcess[str]) -> None:
+    """What runs a command that came by SSH: nothing but an answer."""
+    note("ssh", command=process.command)
+    process.stdout.write(f"ran {process.command}\n")
+    process.exit(0)
+
+
 async def talks_first(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Greets as mail servers do, then repeats what it hears."""
-    writer.write(b"220 mail.test ready\r\n")
-    await writer.drain()
-    while line := await reader.readline():
-        note("smtp", line=line.decode("latin-1").strip())
-        writer.write(b"250 " + line)
+    try:
+        writer.write(b"220 mail.test ready\r\n")
         await writer.drain()
+        while line := await reader.readline():
+            note("smtp", line=line.decode("latin-1").strip())
+            writer.write(b"250 " + line)
+            await writer.drain()
+    except ConnectionError:
+        pass
+    note("smtp", line=None)
     writer.close()
 
 
 def named(connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
     """Keeps the server name that the client asked for."""
+    note("greeting", name=name)
     connection.sni = name  # type: ignore[attr-defined]
 
 
-async def main() -> None:
-    """Serves until it is ended."""
+async def outside() -> None:
+    """Starts what is reached from the machine."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(sys.argv[2])
+    context.load_cert_chain(base / "server.pem")
     context.sni_callback = named  # type: ignore[assignment]
     loop = asyncio.get_running_loop()
     await loop.create_datagram_endpoint(Resolver, local_addr=("93.184.216.53", 53))
@@ -193,13 +221,29 @@ async def main() -> None:
         await loop.create_datagram_endpoint(lambda port=port: Datagrams(port), local_addr=(ANY, port))
     for host in (ANY, "::"):
         await asyncio.start_server(dns_stream, host, 53)
-        await asyncio.start_server(http, host, 80, limit=1 << 20)
+        await asyncio.start_server(http, host, 80, limit=1 << 20, backlog=4096)
         await asyncio.start_server(http, host, 8080, limit=1 << 20)
         await asyncio.start_server(http, host, 443, ssl=context, limit=1 << 20)
         await asyncio.start_server(talks_first, host, 25)
+    await serve(echo_frames, ANY, 8443, ssl=context)
+    await asyncssh.listen(
+        ANY,
+        22,
+        server_host_keys=[str(base / "host-key")],
+        authorized_client_keys=str(base / "client-key.pub"),
+        process_factory=shell,
+    )
+
+
+async def main() -> None:
+    """Serves until it is ended."""
+    if role == "outside":
+        await outside()
+    else:
+        for host in ("127.0.0.1", "::1", "93.184.216.1"):
+            await asyncio.start_server(http, host, 80)
     print("ready", flush=True)
     await asyncio.Event().wait()
 
 
-told = asyncio.Event()
 asyncio.run(main())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -115,6 +116,8 @@ def test_another_host_in_a_request(net: Arena, world: World) -> None:
         "GET http://other.test/stolen HTTP/1.1\\r\\nHost: allowed.test\\r\\n\\r\\n",
         "GET /stolen HTTP/1.1\\r\\nHost: allowed.test\\r\\nHost: other.test\\r\\n\\r\\n",
         "GET /stolen HTTP/1.1\\nX: y\\nHost: other.test\\n\\n",
+        "CONNECT stolen.test:80 HTTP/1.1\\r\\nHost: stolen.test:80\\r\\n\\r\\n",
+        "CONNECT stolen.test:80 HTTP/1.1\\r\\nHost: allowed.test\\r\\n\\r\\n",
         "\\r\\nGET /stolen HTTP/1.1\\r\\nHost: other.test\\r\\n\\r\\n",
     ],
 )
@@ -139,8 +142,76 @@ def test_an_echo_request(net: Arena, world: World) -> None:
     """By a ping socket, which a new network namespace gives to nobody."""
     script = (
         f"{BARE}s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP)\ns.settimeout(5)\n"
-        "s.sendto(bytes([8, 0, 0, 0, 0, 0, 0, 0]), ('93.184.216.34', 0))\nprint(len(s.recv(100)))\nEND"
+        "s.sendto(bytes([8, 0, 0, 0, 0, 0, 0, 0]), ('93.184.216.34', 0))\ns.recv(100)\nEND"
     )
-    done = net.inside(script, policy=net.policy(WEB))
-    assert done.out == ""
-    assert "PermissionError" in done.err
+    before = [world.echoes()]
+
+    def heard(_: object) -> bool:
+        before.append(world.echoes())
+        return before[-1] > before[-2]
+
+    inside = net.attack(script, effect=heard, unseen="echo requests", policy=net.policy(WEB))
+    assert "PermissionError" in inside.err
+
+
+def test_a_change_of_the_network(net: Arena, world: World) -> None:
+    """By routing messages, which everybody may open a socket for."""
+    if net.account.uid != 0:
+        pytest.skip("the kernel refuses it plainly, so there is nothing to show")
+    script = "ip address add 198.51.100.77/32 dev lo"
+    shown = ("ip", "-n", world.machine, "address", "show", "dev", "lo")
+
+    def changed(_: object) -> bool:
+        return "198.51.100.77" in subprocess.run(shown, capture_output=True, text=True, check=True).stdout
+
+    def restore() -> None:
+        command = ["ip", "-n", world.machine, "address", "delete", "198.51.100.77/32", "dev", "lo"]
+        subprocess.run(command, check=False, stderr=subprocess.DEVNULL)
+
+    inside = net.attack(script, effect=changed, restore=restore, unseen="echo requests")
+    assert "Operation not permitted" in inside.err
+    assert inside.code != 0
+
+
+def test_a_name_that_changes_what_it_stands_for(net: Arena, world: World) -> None:
+    """Rebinding: public at the first look, the machine's own loopback at the second."""
+    plain, inside = (f"{how}-{net.account.name}.flip.test" for how in ("plain", "inside"))
+    rules = net.policy(f'network {{ allow connect "{inside}" port 80 as flip }}')
+    curl = "for path in fine stolen; do curl -sS --max-time 5 http://{}/$path; done"
+    assert net.plain(curl.format(plain)).code == 0
+    assert world.heard("http", path="/fine")
+    assert world.heard("machine", path="/stolen")
+    world.forget()
+    done = net.inside(curl.format(inside), policy=rules)
+    assert world.heard("http", path="/fine")
+    assert len(world.heard("dns", name=inside, kind=1)) > 1, "it was not looked up again"
+    assert not world.heard("machine")
+    assert f"connect {inside}:80" in done.denials
+
+
+HELLO = r"""
+import socket, struct
+def vector(size, data): return len(data).to_bytes(size, 'big') + data
+def extension(kind, data): return struct.pack('>H', kind) + vector(2, data)
+name = b'other.test'
+extensions = (
+    extension(0x7777, bytes(20000))
+    + extension(0, vector(2, bytes(1) + vector(2, name)))
+    + extension(10, vector(2, bytes.fromhex('001d0017')))
+    + extension(13, vector(2, bytes.fromhex('04030804080504010501')))
+)
+ciphers = bytes.fromhex('c02bc02fc02cc030') + bytes.fromhex('fafa') * 25000
+body = b'\3\3' + bytes(32) + b'\0' + vector(2, ciphers) + b'\1\0' + vector(2, extensions)
+message = b'\1' + vector(3, body)
+records = [message[at:at + 16384] for at in range(0, len(message), 16384)]
+s = socket.create_connection(('allowed.test', 443), 5)
+s.sendall(b''.join(b'\x16\3\1' + vector(2, record) for record in records))
+s.recv(1)
+"""
+
+
+def test_a_greeting_that_is_too_long_to_look_at(net: Arena, world: World) -> None:
+    """Over 64 KiB; OpenSSL takes twice that."""
+    script = f"python3 - <<'END'{HELLO}END"
+    effect = world.anything("greeting", name="other.test")
+    net.attack(script, effect=effect, seen="connect allowed.test:443", policy=net.policy(WEB))

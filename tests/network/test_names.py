@@ -84,13 +84,23 @@ def test_the_other_family_is_empty_and_not_absent(net: Arena) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "rule"),
-    [("loopback", "N7"), ("private", "N7"), ("machine", "N7"), ("metadata", "baseline/")],
+    ("name", "rule", "service"),
+    [
+        ("loopback", "N7", "machine"),
+        ("private", "N7", "http"),
+        ("machine", "N7", "machine"),
+        ("metadata", "baseline/", "http"),
+    ],
 )
-def test_a_name_grants_no_special_address(net: Arena, world: World, name: str, rule: str) -> None:
+def test_a_name_grants_no_special_address(
+    net: Arena, world: World, name: str, rule: str, service: str
+) -> None:
+    net.plain(f"{CURL} http://{name}.test/")
+    assert world.heard(service, host=f"{name}.test")
+    world.forget()
     done = net.inside(f"{CURL} http://{name}.test/", policy=net.policy(ALLOWED))
     assert world.heard("dns", name=f"{name}.test")
-    assert not world.heard("http")
+    assert not world.heard(service)
     # A client may try both families.
     ((resource, decided),) = set(kinds(net, done.report["run"], "net.connect"))
     assert resource == f"{name}.test:80"
