@@ -159,10 +159,11 @@ def world(ground: Path) -> Iterator[World]:
 
 @pytest.fixture
 def net(arena: Arena, world: World) -> Arena:
-    """The arena, on the machine of the world; its workspace has the authority's certificate."""
+    """The arena, on the machine of the world, which trusts the authority; so can who reads the workspace."""
     world.forget()
     shutil.copy(world.authority, arena.workspace / "ca.pem")
-    prefix = ("ip", "netns", "exec", world.machine, *arena.account.prefix)
+    trusts = ("env", f"SSL_CERT_FILE={world.authority}")
+    prefix = ("ip", "netns", "exec", world.machine, *arena.account.prefix, *trusts)
     return replace(arena, account=replace(arena.account, prefix=prefix))
 
 

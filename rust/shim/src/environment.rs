@@ -10,6 +10,8 @@ pub struct Caller<'a> {
     pub home: &'a str,
     pub user: &'a str,
     pub tmp: &'a str,
+    /// Variables that a file is told by, where there is one.
+    pub told: Vec<(&'a str, &'a str)>,
 }
 
 /// `NAME=VALUE` of each variable. `visible` says whether a directory shows inside, for PATH.
@@ -40,6 +42,12 @@ pub fn environment(rules: &Environment, caller: &Caller<'_>, visible: &dyn Fn(&s
             made.insert(name.clone(), value.clone());
         }
     }
+    made.extend(
+        caller
+            .told
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+    );
     made.extend(
         rules
             .set
@@ -105,10 +113,12 @@ mod tests {
             home: "/home/ada",
             user: "ada",
             tmp: "/tmp",
+            told: vec![("SSL_CERT_FILE", "/etc/ca"), ("MODE", "loud")],
         };
         let made = environment(&rules, &caller, &|directory| directory != "/opt/x");
         assert!(made.contains(&"TERM=xterm".to_owned()) && made.contains(&"LC_ALL=C".to_owned()));
         assert!(made.contains(&"MODE=quiet".to_owned()));
+        assert!(made.contains(&"SSL_CERT_FILE=/etc/ca".to_owned()));
         assert!(!made.iter().any(|entry| entry.starts_with("AWS_SECRET")));
         let path = made.iter().find(|entry| entry.starts_with("PATH=")).unwrap();
         assert!(path.starts_with("PATH=/usr/bin:") && !path.contains("relative") && !path.contains("/opt/x"));

@@ -179,6 +179,8 @@ struct Run {
     view: View,
     layout: Layout,
     late: Option<Names>,
+    /// Where the policy inspects TLS.
+    inspection: Option<egress::Inspection>,
     fuse: bool,
     limits: Limits,
     /// Ends with this, after everything that is in it.
@@ -220,10 +222,21 @@ impl Run {
                 });
             }
         };
-        let mut view = view(&description, &policy, user, visibility).map_err(|what| ShimError::Refused {
-            what,
-            help: "change the rule, or wait for the file broker".into(),
-        })?;
+        let inspection = if policy.engine().inspects() {
+            let made = egress::Inspection::new(&description.run);
+            Some(made.map_err(|why| StepError::because("make the run's authority", "key", why))?)
+        } else {
+            None
+        };
+        let made = inspection
+            .as_ref()
+            .map(egress::Inspection::files)
+            .unwrap_or_default();
+        let mut view =
+            view(&description, &policy, user, visibility, made).map_err(|what| ShimError::Refused {
+                what,
+                help: "change the rule, or wait for the file broker".into(),
+            })?;
         let layout = served(&view, &policy, user);
         let watch = if usable {
             Names::watch(&view, &layout, &policy)?
@@ -259,6 +272,7 @@ impl Run {
             fuse: usable && !layout.table.nodes.is_empty(),
             layout,
             late,
+            inspection,
             description,
             verdicts: policy.verdicts(arch),
             policy,
@@ -294,6 +308,11 @@ impl Run {
             home: &places["home"],
             user: &places["user"],
             tmp: &places["tmp"],
+            told: self
+                .inspection
+                .iter()
+                .flat_map(|_| egress::VARIABLES.map(|name| (name, egress::BUNDLE)))
+                .collect(),
         };
         let visible = |directory: &str| {
             self.view
@@ -381,6 +400,7 @@ impl Run {
                     let server = egress::Server {
                         listeners,
                         settings: egress::Settings::read(),
+                        inspection: self.inspection.take(),
                         policy: Arc::clone(&self.policy),
                         recorder: Arc::clone(recorder),
                     };

@@ -38,15 +38,7 @@ struct Pending {
     of_rule: fn(&Rule) -> bool,
 }
 
-const PENDING: [Pending; 5] = [
-    Pending {
-        statement: "HTTP rules",
-        meanwhile: "not served yet: connections whose requests would have to be read are denied",
-        any_policy: true,
-        of_rule: |rule| {
-            rule.action == Action::Connect && (rule.inspect || rule.protocol == Some(Protocol::Http))
-        },
-    },
+const PENDING: [Pending; 4] = [
     Pending {
         statement: "UDP by address",
         meanwhile: "not served yet: denied",

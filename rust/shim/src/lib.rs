@@ -7,6 +7,7 @@
 
 mod amounts;
 mod authority;
+mod authority_of_run;
 mod broker;
 mod clock;
 pub mod description;

@@ -251,22 +251,14 @@ impl Policy {
             return None;
         }
         let action = Action::from_word(action)?;
-        let (resource, port) = match action {
-            Action::Connect => authority::split(resource),
+        let request = match action {
+            Action::Connect => connection(resource),
             // Programs resolve what they will connect to, most often by HTTPS; the other ports have no name yet.
-            Action::Resolve => (resource, Some("443")),
-            _ => (resource, None),
-        };
-        let request = Request {
-            port: port.and_then(|port| port.parse().ok()),
-            ..Request::new(
-                if action == Action::Resolve {
-                    Action::Connect
-                } else {
-                    action
-                },
-                resource,
-            )
+            Action::Resolve => Request {
+                port: Some(443),
+                ..Request::new(Action::Connect, resource)
+            },
+            _ => Request::new(action, resource),
         };
         fixit::line(&self.engine, &request)
     }
@@ -414,6 +406,33 @@ impl Answers<'_> {
             names_below: &*self.names_below,
             connect: &*self.connect,
         }
+    }
+}
+
+/// The request that an event names: `HOST:PORT`, or `METHOD SCHEME://HOST:PORT/PATH`.
+fn connection(resource: &str) -> Request<'_> {
+    let Some((method, (scheme, rest))) = resource
+        .split_once(' ')
+        .and_then(|(method, url)| Some((method, url.split_once("://")?)))
+    else {
+        let (host, port) = authority::split(resource);
+        return Request {
+            port: port.and_then(|port| port.parse().ok()),
+            ..Request::new(Action::Connect, host)
+        };
+    };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let (host, port) = authority::split(authority);
+    Request {
+        port: port.and_then(|port| port.parse().ok()),
+        protocol: if scheme == "http" {
+            Protocol::Http
+        } else {
+            Protocol::Tcp
+        },
+        method: Some(method),
+        path: Some(path),
+        ..Request::new(Action::Connect, host)
     }
 }
 

@@ -47,7 +47,7 @@ pub fn user(description: &Description) -> Result<(User, Option<Lease>), ShimErro
     Ok((own, Some(lease)))
 }
 
-/// Plans the view of a run.
+/// Plans the view of a run, with files that are made whatever the rules say: path and text.
 ///
 /// # Errors
 /// A line for a person when a rule asks for what no mechanism here can give.
@@ -56,10 +56,15 @@ pub fn view(
     policy: &Policy,
     user: User,
     visibility: Visibility,
+    made: Vec<(String, String)>,
 ) -> Result<View, String> {
     let answers = policy.questions();
     let inputs = inputs(description, policy, answers.as_questions(), user);
-    plan(&Inputs { visibility, ..inputs })
+    plan(&Inputs {
+        visibility,
+        made,
+        ..inputs
+    })
 }
 
 fn inputs<'a>(
@@ -101,6 +106,7 @@ fn inputs<'a>(
         gid: user.gid,
         machine_id: format!("{machine_id:0<32.32}"),
         visibility: Visibility::Nowhere,
+        made: Vec::new(),
     }
 }
 

@@ -50,6 +50,11 @@ impl Engine {
         readings.max().unwrap_or(Reading::Greeting)
     }
 
+    /// Whether TLS of some connection is read.
+    pub fn inspects(&self) -> bool {
+        self.connects().any(|rule| rule.inspect)
+    }
+
     /// Indices of the buckets that a request is charged to: those of all allow rules that match it, and of the block (S9).
     pub fn charged(&self, request: &Request<'_>) -> Vec<usize> {
         let mut buckets: BTreeSet<usize> = self.compiled.blocks.network.iter().copied().collect();

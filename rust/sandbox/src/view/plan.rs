@@ -56,6 +56,8 @@ pub struct Inputs<'a> {
     pub gid: u32,
     pub machine_id: String,
     pub visibility: Visibility,
+    /// Further files of ours, whatever the rules say: path and text.
+    pub made: Vec<(String, String)>,
 }
 
 /// Where names that the view does not show are answered by the server, so that asking for them is seen.
@@ -325,6 +327,9 @@ impl Planner<'_, '_> {
             if (inputs.questions.rights)(path).has(Rights::READ) {
                 items.insert(path.into(), Node::File { text });
             }
+        }
+        for (path, text) in &inputs.made {
+            items.insert(path.clone(), Node::File { text: text.clone() });
         }
         self.view.partial = absent::add(inputs, &self.host, &mut items);
         self.view.root = (inputs.questions.rights)("/");

@@ -7,13 +7,17 @@ use replicante_core::limits::{Begin, Direction, Limits, Spent};
 use replicante_core::policy::Compiled;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::io;
 use std::rc::Rc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout_at};
 
 /// How long something waits for a limit before it is refused (`decisions.md` D8).
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Bytes that are passed on at once where they go through TLS.
+const CHUNK: usize = 16 * 1024;
 /// How often a transfer that is slowed is told of, for each limit.
 const TOLD_NS: u64 = 60_000_000_000;
 
@@ -84,7 +88,11 @@ pub async fn open(
     })
 }
 
-async fn wait(gate: &Gate, target: &Target, begin: Begin, buckets: &[usize]) -> Result<(), Refusal> {
+/// Charges something that begins to its limits, which must be there within `PATIENCE`.
+///
+/// # Errors
+/// The limit that was not.
+pub async fn wait(gate: &Gate, target: &Target, begin: Begin, buckets: &[usize]) -> Result<(), Refusal> {
     let budget = &gate.budget;
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -110,10 +118,15 @@ pub struct Meter {
 }
 
 impl Meter {
+    /// Whether anything bounds the bytes.
+    pub fn bounds(&self) -> bool {
+        !self.buckets.is_empty()
+    }
+
     /// Waits until bytes may pass and says how many.
     pub async fn allowance(&self) -> usize {
         loop {
-            if self.buckets.is_empty() {
+            if !self.bounds() {
                 return usize::MAX;
             }
             let passing = self
@@ -136,7 +149,7 @@ impl Meter {
     pub fn passed(&self, bytes: usize) {
         let bytes = bytes as u64;
         self.passed.set(self.passed.get() + bytes);
-        if !self.buckets.is_empty() {
+        if self.bounds() {
             let mut limits = self.gate.budget.limits.borrow_mut();
             limits.passed(clock::boot_ns(), &self.buckets, bytes);
         }
@@ -150,5 +163,27 @@ impl Meter {
             told.insert(bucket, now);
             self.gate.slowed(bucket);
         }
+    }
+}
+
+/// Passes bytes on until the reader has no more.
+///
+/// # Errors
+/// When either end breaks.
+pub async fn copy(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    meter: &Meter,
+) -> io::Result<()> {
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        let most = meter.allowance().await.min(CHUNK);
+        let length = from.read(&mut buffer[..most]).await?;
+        if length == 0 {
+            return to.shutdown().await;
+        }
+        meter.passed(length);
+        to.write_all(&buffer[..length]).await?;
+        to.flush().await?;
     }
 }

@@ -3,7 +3,9 @@
 use super::budget;
 use super::gate::{Gate, Refusal};
 use super::greeting::{Greeting, Reader};
+use super::inspect::Inspection;
 use super::relay;
+use super::requests::{self, Aim, Scheme};
 use super::target::Target;
 use super::upstream::{self, Upstream};
 use replicante_core::engine::Reading;
@@ -13,10 +15,13 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::{LazyConfigAcceptor, server};
 
 /// How long a greeting may take once it has begun.
 const GREETING_TIME: Duration = Duration::from_secs(10);
+/// The first byte of a TLS greeting (RFC 8446 §5.1).
+const TLS_HANDSHAKE: u8 = 0x16;
 /// Bytes of a greeting that are read at once.
 const CHUNK: usize = 4096;
 
@@ -24,6 +29,8 @@ const CHUNK: usize = 4096;
 pub struct Way {
     pub gate: Rc<Gate>,
     pub upstream: Upstream,
+    /// Where the policy inspects TLS.
+    pub inspection: Option<Inspection>,
 }
 
 /// How a connection ended before its time.
@@ -47,23 +54,70 @@ impl From<Refusal> for Broken {
 }
 
 /// Serves one connection. What is refused or breaks ends by a reset.
-pub async fn serve(way: &Way, client: TcpStream, target: Target) {
-    if let Err(broken) = converse(way, &client, &target).await {
-        if let Broken::Refused(refusal) = &broken {
-            way.gate.refused(&target, refusal);
+pub async fn serve(way: Rc<Way>, client: TcpStream, target: Target) {
+    let terms = match way.gate.may_connect(&target) {
+        Ok(terms) => terms,
+        Err(refusal) => {
+            way.gate.refused(&target, &refusal);
+            return relay::reset(&client);
         }
-        relay::reset(&client);
+    };
+    match terms.reading {
+        Reading::Greeting => {
+            if let Err(broken) = converse(&way, &client, &target, terms.buckets).await {
+                if let Broken::Refused(refusal) = &broken {
+                    way.gate.refused(&target, refusal);
+                }
+                relay::reset(&client);
+            }
+        }
+        // A client that breaks its own connection is nobody's refusal.
+        Reading::Requests => drop(requests::serve(way, client, Aim::Fixed(target), Scheme::Http).await),
+        Reading::Inspected => inspected(way, client, target).await,
     }
 }
 
-async fn converse(way: &Way, client: &TcpStream, target: &Target) -> Result<(), Broken> {
-    let terms = way.gate.may_connect(target)?;
-    if terms.reading != Reading::Greeting {
-        return Err(Refusal::undecidable("its requests have to be read, which nothing does yet").into());
+/// Ends TLS, where the client begins it, and reads what is inside.
+async fn inspected(way: Rc<Way>, client: TcpStream, target: Target) {
+    let mut first = [0];
+    match client.peek(&mut first).await {
+        Ok(1) if first[0] == TLS_HANDSHAKE => {}
+        Ok(_) => return drop(requests::serve(way, client, Aim::Fixed(target), Scheme::Http).await),
+        Err(_) => return,
     }
+    match ended(&way, client, &target).await {
+        Ok(inside) => drop(requests::serve(way, inside, Aim::Fixed(target), Scheme::Https).await),
+        Err(Broken::Refused(refusal)) => way.gate.refused(&target, &refusal),
+        Err(Broken::End) => {}
+    }
+}
+
+/// The inside of a client's TLS, whose greeting must name the target.
+async fn ended(
+    way: &Way,
+    client: TcpStream,
+    target: &Target,
+) -> Result<server::TlsStream<TcpStream>, Broken> {
+    let inspection = way
+        .inspection
+        .as_ref()
+        .ok_or_else(|| Refusal::undecidable("no authority"))?;
+    let greeting = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), client);
+    let late = |_| Refusal::misnamed("its greeting is not whole after 10 s");
+    let greeting = timeout(GREETING_TIME, greeting).await.map_err(late)??;
+    let name = greeting.client_hello().server_name().map(str::to_owned);
+    agrees(&Greeting::Tls(name), target)?;
+    let config = inspection.authority.server(&target.host.to_string());
+    let config = config.map_err(|why| Refusal::undecidable(&why))?;
+    Ok(timeout(GREETING_TIME, greeting.into_stream(config))
+        .await
+        .map_err(late)??)
+}
+
+async fn converse(way: &Way, client: &TcpStream, target: &Target, buckets: Vec<usize>) -> Result<(), Broken> {
     let resolved = way.upstream.resolve(target).await?;
     let addresses = way.gate.admitted(target, &resolved)?;
-    let share = budget::open(&way.gate, target, Begin::Connection, terms.buckets).await?;
+    let share = budget::open(&way.gate, target, Begin::Connection, buckets).await?;
     let server = upstream::connect(&addresses, target.port).await?;
     // Small writes of either side must not wait for each other.
     let _ = client.set_nodelay(true);

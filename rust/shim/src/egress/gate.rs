@@ -2,6 +2,7 @@
 
 use super::budget::Budget;
 use super::names::Names;
+use super::requests::Scheme;
 use super::target::Target;
 use super::upstream::Resolved;
 use crate::policy::Policy;
@@ -112,6 +113,65 @@ impl Gate {
             reading: self.policy.engine().reading(&request),
             buckets: self.policy.engine().charged(&request),
         })
+    }
+
+    /// Whether a request may be passed on; gives the limits that it is charged to.
+    ///
+    /// # Errors
+    /// The rule that refuses it.
+    pub fn may_request(
+        &self,
+        target: &Target,
+        scheme: Scheme,
+        method: &str,
+        path: &str,
+    ) -> Result<Vec<usize>, Refusal> {
+        let host = target.host.to_string();
+        let request = Request {
+            port: Some(target.port),
+            protocol: match scheme {
+                Scheme::Http => Protocol::Http,
+                Scheme::Https => Protocol::Tcp,
+            },
+            method: Some(method),
+            path: Some(path),
+            ..Request::new(Action::Connect, &host)
+        };
+        self.allowed(self.policy.engine().decide(&request), "request")?;
+        Ok(self.policy.engine().charged(&request))
+    }
+
+    /// What a client is told of a request that was refused.
+    pub fn explained(&self, named: &str, refusal: &Refusal) -> String {
+        let place = self
+            .policy
+            .place(&refusal.rule)
+            .map(|place| format!(" ({place})"));
+        let because = self
+            .policy
+            .because(&refusal.rule)
+            .map(|because| format!("because {because}\n"));
+        let fix = self
+            .policy
+            .fix("connect", named)
+            .map(|line| format!("would allow it: {line}\n"));
+        format!(
+            "replicante: refused: {named}\n{}\nrule {}{}\n{}{}",
+            refusal.why,
+            refusal.rule,
+            place.unwrap_or_default(),
+            because.unwrap_or_default(),
+            fix.unwrap_or_default(),
+        )
+    }
+
+    /// Records that a request was refused; the client is told in an answer.
+    pub fn refused_request(&self, named: &str, refusal: &Refusal) {
+        let kind = match refusal.verdict {
+            Verdict::Denied => "net.request",
+            Verdict::Limited => "net.budget",
+        };
+        self.record(kind, "connect", named.to_owned(), refusal.clone(), EPERM);
     }
 
     /// Of the addresses that a name resolves to, those that may be connected to (N7, N8).

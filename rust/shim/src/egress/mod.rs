@@ -9,8 +9,11 @@ mod connection;
 mod dns;
 mod gate;
 mod greeting;
+mod inspect;
 mod names;
+mod proxy;
 mod relay;
+mod requests;
 mod target;
 mod upstream;
 
@@ -18,6 +21,7 @@ use crate::policy::Policy;
 use crate::record::Recorder;
 use connection::Way;
 use gate::{Gate, Refusal, Sent};
+pub use inspect::{BUNDLE, Inspection, VARIABLES};
 use replicante_core::host::{Host, unmapped};
 use replicante_sandbox::net::{self, Listeners, Transport};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -46,6 +50,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub struct Server {
     pub listeners: Listeners,
     pub settings: Settings,
+    /// Where the policy inspects TLS.
+    pub inspection: Option<Inspection>,
     pub policy: Arc<Policy>,
     pub recorder: Arc<Recorder>,
 }
@@ -69,6 +75,7 @@ async fn run(server: Server) -> Result<(), String> {
         dns_tcp,
         tcp4,
         tcp6,
+        proxy,
         log,
         local,
         ..
@@ -78,6 +85,7 @@ async fn run(server: Server) -> Result<(), String> {
     let way = Rc::new(Way {
         gate: Rc::clone(&gate),
         upstream: upstream::Upstream::new(server.settings)?,
+        inspection: server.inspection,
     });
     let places = Arc::new(Semaphore::new(most_connections()));
     let udp = UdpSocket::from_std(std::net::UdpSocket::from(dns_udp)).map_err(failed)?;
@@ -90,6 +98,11 @@ async fn run(server: Server) -> Result<(), String> {
         let listener = listener(transparent).map_err(failed)?;
         spawn_local(take(Rc::clone(&way), Arc::clone(&places), listener, meant));
     }
+    spawn_local(proxy::take(
+        Rc::clone(&way),
+        Arc::clone(&places),
+        listener(proxy).map_err(failed)?,
+    ));
     for (port, four, six) in local {
         for fd in [four, six] {
             let listener = listener(fd).map_err(failed)?;
@@ -143,7 +156,7 @@ async fn take(
                 Ok(target) => {
                     let way = Rc::clone(&way);
                     spawn_local(async move {
-                        connection::serve(&way, client, target).await;
+                        connection::serve(way, client, target).await;
                         drop(place);
                     });
                 }

@@ -27,6 +27,13 @@ impl Target {
         Self::new(Host::Name(name.to_owned()), port)
     }
 
+    /// The target of an authority; without a port it is the scheme's.
+    pub fn of_authority(authority: &str, default_port: u16) -> Option<Self> {
+        let (host, port) = split(authority);
+        let port = port.map_or(Some(default_port), |port| port.parse().ok())?;
+        Host::parse(host).ok().map(|host| Self::new(host, port))
+    }
+
     pub fn localhost(port: u16) -> Self {
         Self {
             local: true,

@@ -1,0 +1,445 @@
+//! HTTP/1 that is read: each request of a connection is decided anew, and what goes on is written from what was read (N10).
+//!
+//! hyper reads and writes; nothing of a request's own bytes is passed on. Bodies are passed on as they come.
+
+use super::budget::{self, Meter, Share};
+use super::connection::Way;
+use super::gate::Refusal;
+use super::target::Target;
+use super::upstream;
+use crate::record::Verdict;
+use http_body_util::{Either, Full};
+use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
+use hyper::client::conn::http1::SendRequest;
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode, Uri, Version};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use replicante_core::limits::{Begin, Direction};
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// How long the head of a request may take, and how long a connection is kept without one.
+const HEAD_TIME: Duration = Duration::from_secs(60);
+/// Bytes of a head, and of a body that wait for the other side.
+const MOST_BUFFERED: usize = 64 * 1024;
+
+/// Whether the agent speaks TLS on the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    Http,
+    Https,
+}
+
+impl Scheme {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+/// Whom the requests of a connection are for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Aim {
+    /// The one that the connection was opened for.
+    Fixed(Target),
+    /// Whom each request names by itself, as to a proxy.
+    Named,
+}
+
+/// What is sent on or back.
+type Passed = Either<Metered, Full<Bytes>>;
+
+/// Serves the requests of one connection until it ends.
+///
+/// # Errors
+/// When it breaks.
+pub async fn serve<S>(way: Rc<Way>, stream: S, aim: Aim, scheme: Scheme) -> Result<(), hyper::Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let carrier = Rc::new(Carrier {
+        way,
+        aim,
+        scheme,
+        server: RefCell::new(None),
+    });
+    let service = service_fn(move |request| {
+        let carrier = Rc::clone(&carrier);
+        async move { Ok::<_, Infallible>(carrier.answer(request).await) }
+    });
+    hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME)
+        .max_buf_size(MOST_BUFFERED)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades()
+        .await
+}
+
+/// One connection of the agent, and the one to the server that its last request went to.
+struct Carrier {
+    way: Rc<Way>,
+    aim: Aim,
+    scheme: Scheme,
+    server: RefCell<Option<Server>>,
+}
+
+struct Server {
+    target: Target,
+    sender: SendRequest<Metered>,
+    share: Rc<Share>,
+}
+
+/// Why a request gets an answer of ours.
+enum Unpassed {
+    Refused(Refusal),
+    /// It can't be read in one way only.
+    Malformed(&'static str),
+    /// The server can't be reached or does not answer.
+    Failed(String),
+}
+
+impl From<Refusal> for Unpassed {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<hyper::Error> for Unpassed {
+    fn from(error: hyper::Error) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl Carrier {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Passed> {
+        let named = self.named(&request);
+        match self.pass(request).await {
+            Ok(response) => response.map(Either::Left),
+            Err(Unpassed::Refused(refusal)) => {
+                self.way.gate.refused_request(&named, &refusal);
+                let status = match refusal.verdict {
+                    Verdict::Denied => StatusCode::FORBIDDEN,
+                    Verdict::Limited => StatusCode::TOO_MANY_REQUESTS,
+                };
+                own(status, &self.way.gate.explained(&named, &refusal))
+            }
+            Err(Unpassed::Malformed(what)) => {
+                self.way.gate.refused_request(&named, &Refusal::undecidable(what));
+                own(
+                    StatusCode::BAD_REQUEST,
+                    &format!("replicante: not passed on: {what}\n"),
+                )
+            }
+            Err(Unpassed::Failed(why)) => own(
+                StatusCode::BAD_GATEWAY,
+                &format!("replicante: no answer: {why}\n"),
+            ),
+        }
+    }
+
+    /// The request as events and reports name it, without what a query may hold.
+    fn named(&self, request: &Request<Incoming>) -> String {
+        let authority = match &self.aim {
+            Aim::Fixed(target) => target.to_string(),
+            Aim::Named => request
+                .uri()
+                .authority()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+        };
+        let (method, path) = (request.method(), request.uri().path());
+        format!("{method} {}://{authority}{path}", self.scheme.word())
+    }
+
+    /// Decides a request and gives the server's answer.
+    async fn pass(&self, mut request: Request<Incoming>) -> Result<Response<Metered>, Unpassed> {
+        let target = self.target(&request)?;
+        let gate = &self.way.gate;
+        let buckets = gate.may_request(
+            &target,
+            self.scheme,
+            request.method().as_str(),
+            request.uri().path(),
+        )?;
+        budget::wait(gate, &target, Begin::Request, &buckets).await?;
+        let upgraded = websocket(&request).then(|| hyper::upgrade::on(&mut request));
+        let (parts, body) = request.into_parts();
+        let mut sent = Request::new(());
+        *sent.method_mut() = parts.method;
+        *sent.uri_mut() = in_origin_form(&parts.uri)?;
+        *sent.headers_mut() = end_to_end(parts.headers, upgraded.is_some());
+        let host = sent.headers().get(header::HOST).is_none();
+        if host {
+            let authority = HeaderValue::from_str(&target.to_string());
+            sent.headers_mut().insert(
+                header::HOST,
+                authority.map_err(|_| Unpassed::Malformed("its host"))?,
+            );
+        }
+        let (mut sender, share) = self.server(&target).await?;
+        let body = Metered::new(body, share.meter(Direction::Upload));
+        let answered = sender.send_request(sent.map(|()| body)).await;
+        let mut response = answered?;
+        self.keep(target, sender, Rc::clone(&share));
+        let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        match upgraded {
+            Some(client) if switched => {
+                let share_of_answer = share.meter(Direction::Download);
+                let server = hyper::upgrade::on(&mut response);
+                tokio::task::spawn_local(async move {
+                    if let (Ok(client), Ok(server)) = futures_util::join!(client, server) {
+                        converse(client, server, &share).await;
+                    }
+                });
+                let mut response = response;
+                let headers = std::mem::take(response.headers_mut());
+                *response.headers_mut() = end_to_end(headers, true);
+                let meter = share_of_answer;
+                return Ok(response.map(|body| Metered::new(body, meter)));
+            }
+            _ if switched => return Err(Unpassed::Failed("the server changed the protocol unasked".into())),
+            _ => {}
+        }
+        let headers = std::mem::take(response.headers_mut());
+        *response.headers_mut() = end_to_end(headers, false);
+        *response.version_mut() = Version::HTTP_11;
+        let meter = share.meter(Direction::Download);
+        Ok(response.map(|body| Metered::new(body, meter)))
+    }
+
+    /// Whom a request is for, if it says so in one way.
+    fn target(&self, request: &Request<Incoming>) -> Result<Target, Unpassed> {
+        if request.method() == Method::CONNECT {
+            return Err(Unpassed::Malformed("CONNECT, where no proxy is"));
+        }
+        let mut hosts = request.headers().get_all(header::HOST).iter();
+        let host = match (hosts.next(), hosts.next()) {
+            (Some(host), None) => Some(host.to_str().map_err(|_| Unpassed::Malformed("its host"))?),
+            (None, _) => None,
+            (Some(_), Some(_)) => return Err(Unpassed::Malformed("two Host headers")),
+        };
+        let authority = request.uri().authority().map(hyper::http::uri::Authority::as_str);
+        let target = match (&self.aim, authority) {
+            (Aim::Fixed(target), _) => target.clone(),
+            (Aim::Named, Some(authority)) if request.uri().scheme_str() == Some("http") => {
+                Target::of_authority(authority, 80).ok_or(Unpassed::Malformed("its host"))?
+            }
+            (Aim::Named, _) => return Err(Unpassed::Malformed("a proxy is asked for whole http addresses")),
+        };
+        if host.is_none() && authority.is_none() {
+            return Err(Unpassed::Malformed("no host"));
+        }
+        for said in [host, authority].into_iter().flatten() {
+            if !target.is_named_by(said) {
+                return Err(Refusal::misnamed(&format!("it asks for `{said}`")).into());
+            }
+        }
+        Ok(target)
+    }
+
+    /// A connection to the target: the one that is open, or a new one.
+    async fn server(&self, target: &Target) -> Result<(SendRequest<Metered>, Rc<Share>), Unpassed> {
+        let open = self
+            .server
+            .borrow_mut()
+            .take()
+            .filter(|server| server.target == *target);
+        if let Some(Server {
+            mut sender, share, ..
+        }) = open
+            && sender.ready().await.is_ok()
+        {
+            return Ok((sender, share));
+        }
+        let terms = self.way.gate.may_connect(target)?;
+        let resolved = self.way.upstream.resolve(target).await?;
+        let addresses = self.way.gate.admitted(target, &resolved)?;
+        let share = budget::open(&self.way.gate, target, Begin::Carrier, terms.buckets).await?;
+        let failed = |error: std::io::Error| Unpassed::Failed(error.to_string());
+        let stream = upstream::connect(&addresses, target.port).await.map_err(failed)?;
+        // A request that is whole must not wait for the answer to the one before.
+        let _ = stream.set_nodelay(true);
+        let sender = match self.scheme {
+            Scheme::Http => handshake(stream).await?,
+            Scheme::Https => {
+                let inspection = self.way.inspection.as_ref().ok_or(Unpassed::Malformed("TLS"))?;
+                let stream = inspection.connect(target, stream).await.map_err(failed)?;
+                handshake(stream).await?
+            }
+        };
+        Ok((sender, Rc::new(share)))
+    }
+
+    fn keep(&self, target: Target, sender: SendRequest<Metered>, share: Rc<Share>) {
+        *self.server.borrow_mut() = Some(Server {
+            target,
+            sender,
+            share,
+        });
+    }
+}
+
+async fn handshake<S>(stream: S) -> Result<SendRequest<Metered>, hyper::Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (sender, connection) = hyper::client::conn::http1::Builder::new()
+        .max_buf_size(MOST_BUFFERED)
+        .handshake(TokioIo::new(stream))
+        .await?;
+    // How it ends is told to whoever waits for an answer.
+    tokio::task::spawn_local(async move {
+        let _ = connection.with_upgrades().await;
+    });
+    Ok(sender)
+}
+
+/// Passes both directions of a connection on that speaks something else than HTTP now.
+async fn converse(client: hyper::upgrade::Upgraded, server: hyper::upgrade::Upgraded, share: &Share) {
+    let (client_reads, client_writes) = tokio::io::split(TokioIo::new(client));
+    let (server_reads, server_writes) = tokio::io::split(TokioIo::new(server));
+    let (up, down) = (share.meter(Direction::Upload), share.meter(Direction::Download));
+    // An end of either side that is not clean ends both.
+    let _ = futures_util::future::try_join(
+        budget::copy(client_reads, server_writes, &up),
+        budget::copy(server_reads, client_writes, &down),
+    )
+    .await;
+}
+
+/// Whether a request asks for a WebSocket (RFC 6455 §4.1).
+fn websocket(request: &Request<Incoming>) -> bool {
+    let asks = |name: HeaderName, word: &str| {
+        let value = request.headers().get(name).and_then(|value| value.to_str().ok());
+        value.is_some_and(|value| value.split(',').any(|one| one.trim().eq_ignore_ascii_case(word)))
+    };
+    request.method() == Method::GET
+        && asks(header::CONNECTION, "upgrade")
+        && asks(header::UPGRADE, "websocket")
+}
+
+/// The headers that are not of one connection alone (RFC 9110 §7.6.1).
+fn end_to_end(mut headers: HeaderMap, upgrades: bool) -> HeaderMap {
+    let of_connection: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    let trailers = headers
+        .get(header::TE)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"trailers"));
+    for name in of_connection {
+        // Host, length and the like are no matter of the connection, whatever a client says.
+        let end_to_end = [header::HOST, header::CONTENT_LENGTH, header::AUTHORIZATION].contains(&name);
+        if !end_to_end && (name != header::UPGRADE || !upgrades) {
+            headers.remove(name);
+        }
+    }
+    for name in [
+        "keep-alive",
+        "proxy-connection",
+        "proxy-authorization",
+        "proxy-authenticate",
+        "te",
+        "transfer-encoding",
+    ] {
+        headers.remove(name);
+    }
+    headers.remove(header::CONNECTION);
+    if upgrades {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    } else {
+        headers.remove(header::UPGRADE);
+    }
+    if trailers {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+    headers
+}
+
+/// The target of a request without scheme and host.
+fn in_origin_form(uri: &Uri) -> Result<Uri, Unpassed> {
+    let path = uri
+        .path_and_query()
+        .map_or("/", hyper::http::uri::PathAndQuery::as_str);
+    path.parse().map_err(|_| Unpassed::Malformed("its target"))
+}
+
+fn own(status: StatusCode, text: &str) -> Response<Passed> {
+    let mut response = Response::new(Either::Right(Full::new(Bytes::copy_from_slice(text.as_bytes()))));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+/// A body that is counted while it passes, and slowed by what it is charged to.
+pub struct Metered {
+    body: Incoming,
+    meter: Rc<Meter>,
+    /// Whether the next frame may pass; else what it waits for.
+    may_pass: bool,
+    waiting: Option<Pin<Box<dyn Future<Output = ()>>>>,
+}
+
+impl Metered {
+    fn new(body: Incoming, meter: Meter) -> Self {
+        Self {
+            body,
+            meter: Rc::new(meter),
+            may_pass: false,
+            waiting: None,
+        }
+    }
+}
+
+impl Body for Metered {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        if self.meter.bounds() && !self.may_pass {
+            let meter = Rc::clone(&self.meter);
+            let waiting = self.waiting.get_or_insert_with(|| {
+                Box::pin(async move {
+                    meter.allowance().await;
+                })
+            });
+            if waiting.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+            self.waiting = None;
+            self.may_pass = true;
+        }
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            self.may_pass = false;
+            if let Some(data) = frame.data_ref() {
+                self.meter.passed(data.len());
+            }
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
