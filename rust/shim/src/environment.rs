@@ -12,6 +12,8 @@ pub struct Caller<'a> {
     pub tmp: &'a str,
     /// Variables that a file is told by, where there is one.
     pub told: Vec<(&'a str, &'a str)>,
+    /// Placeholders of secrets, and revealed ones (C4).
+    pub secrets: &'a [(String, String)],
 }
 
 /// `NAME=VALUE` of each variable. `visible` says whether a directory shows inside, for PATH.
@@ -54,6 +56,7 @@ pub fn environment(rules: &Environment, caller: &Caller<'_>, visible: &dyn Fn(&s
             .iter()
             .map(|(name, value)| (name.clone(), value.clone())),
     );
+    made.extend(caller.secrets.iter().cloned());
     made.into_iter()
         .map(|(name, value)| format!("{name}={value}"))
         .collect()
@@ -113,11 +116,13 @@ mod tests {
             home: "/home/ada",
             user: "ada",
             tmp: "/tmp",
+            secrets: &[("TOKEN".to_owned(), "placeholder".to_owned())],
             told: vec![("SSL_CERT_FILE", "/etc/ca"), ("MODE", "loud")],
         };
         let made = environment(&rules, &caller, &|directory| directory != "/opt/x");
         assert!(made.contains(&"TERM=xterm".to_owned()) && made.contains(&"LC_ALL=C".to_owned()));
         assert!(made.contains(&"MODE=quiet".to_owned()));
+        assert!(made.contains(&"TOKEN=placeholder".to_owned()));
         assert!(made.contains(&"SSL_CERT_FILE=/etc/ca".to_owned()));
         assert!(!made.iter().any(|entry| entry.starts_with("AWS_SECRET")));
         let path = made.iter().find(|entry| entry.starts_with("PATH=")).unwrap();

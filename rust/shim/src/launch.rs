@@ -16,6 +16,7 @@ use crate::policy::Policy;
 use crate::prepare::{served, user, view};
 use crate::record::Recorder;
 use crate::report;
+use crate::secrets::Secrets;
 use crate::supervise::{self, Relay, SIGNALS, Watch};
 use crate::uid_lease::Lease;
 use replicante_core::seccomp::{self, Arch, Verdict};
@@ -148,6 +149,9 @@ fn to_its_end(description: Description) -> Result<u8, ShimError> {
         terminal: ready.terminal,
         raw,
     });
+    if let Some(refused) = ready.refused {
+        refused.wait();
+    }
     let (code, whose, words) = exit_code(&ending);
     let totals = recorder.finish("run.exit", &json!({"code": code, "whose": whose, "why": words}))?;
     if let Some(line) = complaint(&ending, &run.description.argv[0]) {
@@ -181,6 +185,7 @@ struct Run {
     late: Option<Names>,
     /// Where the policy inspects TLS.
     inspection: Option<egress::Inspection>,
+    secrets: Secrets,
     fuse: bool,
     limits: Limits,
     /// Ends with this, after everything that is in it.
@@ -191,6 +196,8 @@ struct Run {
 
 struct Ready {
     terminal: Option<OwnedFd>,
+    /// Asks for the packets that were refused last.
+    refused: Option<egress::Rest>,
     /// Tells the server of refused names that from now on it is the agent who asks.
     in_force: Arc<AtomicBool>,
 }
@@ -228,6 +235,12 @@ impl Run {
         } else {
             None
         };
+        let secrets = Secrets::read(&policy, &std::env::vars().collect())?;
+        if !secrets.variables.is_empty() {
+            let by =
+                "placeholders inside; the egress proxy puts the values into requests to their hosts alone";
+            guarantees.push(ledger::held("secrets", by));
+        }
         let made = inspection
             .as_ref()
             .map(egress::Inspection::files)
@@ -237,6 +250,12 @@ impl Run {
                 what,
                 help: "change the rule, or wait for the file broker".into(),
             })?;
+        for why in &secrets.missing {
+            // A closed standard error leaves the ledger to say so.
+            let _ =
+                std::io::Write::write_all(&mut std::io::stderr(), format!("replicante: {why}\n").as_bytes());
+        }
+        view.notes.extend(secrets.missing.iter().cloned());
         let layout = served(&view, &policy, user);
         let watch = if usable {
             Names::watch(&view, &layout, &policy)?
@@ -273,6 +292,7 @@ impl Run {
             layout,
             late,
             inspection,
+            secrets,
             description,
             verdicts: policy.verdicts(arch),
             policy,
@@ -313,6 +333,7 @@ impl Run {
                 .iter()
                 .flat_map(|_| egress::VARIABLES.map(|name| (name, egress::BUNDLE)))
                 .collect(),
+            secrets: &self.secrets.variables,
         };
         let visible = |directory: &str| {
             self.view
@@ -374,6 +395,7 @@ impl Run {
     ) -> Result<Ready, ShimError> {
         let mut ready = Ready {
             terminal: None,
+            refused: None,
             in_force: Arc::default(),
         };
         loop {
@@ -397,10 +419,15 @@ impl Run {
                     }
                 }
                 Message::Network(listeners) => {
+                    let (rest, last) = egress::last()
+                        .map_err(|error| StepError::because("start a broker", "egress", error.to_string()))?;
+                    ready.refused = Some(rest);
                     let server = egress::Server {
                         listeners,
                         settings: egress::Settings::read(),
                         inspection: self.inspection.take(),
+                        secrets: std::mem::take(&mut self.secrets.brokered),
+                        last,
                         policy: Arc::clone(&self.policy),
                         recorder: Arc::clone(recorder),
                     };

@@ -146,15 +146,6 @@ pub fn pending(policy: &Compiled) -> Result<Vec<Guarantee>, ShimError> {
             }),
         ),
         (
-            "secrets",
-            policy.environment.secrets.len(),
-            policy
-                .environment
-                .secrets
-                .iter()
-                .any(|secret| is_own(policy, secret.source)),
-        ),
-        (
             "tripwire reactions",
             policy.tripwires.len(),
             policy

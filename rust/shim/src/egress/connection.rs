@@ -6,6 +6,7 @@ use super::greeting::{Greeting, Reader};
 use super::inspect::Inspection;
 use super::relay;
 use super::requests::{self, Aim, Scheme};
+use super::reveal::Brokered;
 use super::target::Target;
 use super::upstream::{self, Upstream};
 use replicante_core::engine::Reading;
@@ -31,6 +32,7 @@ pub struct Way {
     pub upstream: Upstream,
     /// Where the policy inspects TLS.
     pub inspection: Option<Inspection>,
+    pub secrets: Brokered,
 }
 
 /// How a connection ended before its time.

@@ -30,7 +30,7 @@ pub async fn serve_udp(gate: Rc<Gate>, socket: UdpSocket) {
         let Ok((length, from)) = socket.recv_from(&mut buffer).await else {
             continue;
         };
-        if let Some(answer) = answer(&gate, &buffer[..length]) {
+        if let Some(answer) = answer(&buffer[..length], &|query| records(&gate, query)) {
             // A client that is gone needs no answer.
             let _ = socket.send_to(&answer, from).await;
         }
@@ -63,7 +63,7 @@ async fn converse(gate: &Gate, mut stream: TcpStream) -> std::io::Result<()> {
         let length = stream.read_u16().await?;
         let mut query = vec![0u8; usize::from(length)];
         stream.read_exact(&mut query).await?;
-        let Some(answer) = answer(gate, &query) else {
+        let Some(answer) = answer(&query, &|query| records(gate, query)) else {
             return Ok(());
         };
         let length = u16::try_from(answer.len()).unwrap_or(0);
@@ -73,8 +73,11 @@ async fn converse(gate: &Gate, mut stream: TcpStream) -> std::io::Result<()> {
     }
 }
 
-/// The answer to one message; `None` where there is nobody who waits for one.
-fn answer(gate: &Gate, bytes: &[u8]) -> Option<Vec<u8>> {
+/// The answer to one message, with what `records` has for its question; `None` where there is nobody who waits for one.
+pub fn answer(
+    bytes: &[u8],
+    records: &dyn Fn(&Query) -> Result<Vec<Record>, ResponseCode>,
+) -> Option<Vec<u8>> {
     let Ok(query) = Message::from_vec(bytes) else {
         // Without two bytes of an id there is nothing to answer to.
         let id = u16::from_be_bytes([*bytes.first()?, *bytes.get(1)?]);
@@ -95,7 +98,7 @@ fn answer(gate: &Gate, bytes: &[u8]) -> Option<Vec<u8>> {
         answer.set_edns(edns);
     }
     answer.metadata.response_code = match (query.metadata.op_code, query.queries.as_slice()) {
-        (OpCode::Query, [one]) if one.query_class() == DNSClass::IN => match records(gate, one) {
+        (OpCode::Query, [one]) if one.query_class() == DNSClass::IN => match records(one) {
             Ok(records) => {
                 answer.add_answers(records);
                 ResponseCode::NoError

@@ -46,6 +46,11 @@ impl Refusal {
         Self::by("N8", why)
     }
 
+    /// A placeholder is where its secret must not be (C4).
+    pub fn misused(rule: &str, why: &str) -> Self {
+        Self::by(rule, why)
+    }
+
     fn by(rule: &str, why: &str) -> Self {
         Self {
             rule: rule.to_owned(),

@@ -6,33 +6,38 @@
 
 mod budget;
 mod connection;
-mod dns;
+pub mod dns;
 mod gate;
-mod greeting;
+pub mod greeting;
 mod inspect;
+mod log;
 mod names;
 mod proxy;
 mod relay;
 mod requests;
+mod reveal;
 mod target;
 mod upstream;
 
 use crate::policy::Policy;
 use crate::record::Recorder;
+use crate::secrets::Secret;
 use connection::Way;
-use gate::{Gate, Refusal, Sent};
+use gate::{Gate, Refusal};
 pub use inspect::{BUNDLE, Inspection, VARIABLES};
+use log::Log;
+pub use log::{Last, Rest, last};
 use replicante_core::host::{Host, unmapped};
-use replicante_sandbox::net::{self, Listeners, Transport};
+use replicante_sandbox::net::Listeners;
+use reveal::Brokered;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::net::IpAddr;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use target::Target;
-use tokio::io::Interest;
-use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixDatagram};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::Semaphore;
 use tokio::task::{LocalSet, spawn_local};
 pub use upstream::Settings;
@@ -52,6 +57,8 @@ pub struct Server {
     pub settings: Settings,
     /// Where the policy inspects TLS.
     pub inspection: Option<Inspection>,
+    pub secrets: Vec<Secret>,
+    pub last: Last,
     pub policy: Arc<Policy>,
     pub recorder: Arc<Recorder>,
 }
@@ -86,6 +93,7 @@ async fn run(server: Server) -> Result<(), String> {
         gate: Rc::clone(&gate),
         upstream: upstream::Upstream::new(server.settings)?,
         inspection: server.inspection,
+        secrets: Brokered::new(server.secrets),
     });
     let places = Arc::new(Semaphore::new(most_connections()));
     let udp = UdpSocket::from_std(std::net::UdpSocket::from(dns_udp)).map_err(failed)?;
@@ -114,7 +122,12 @@ async fn run(server: Server) -> Result<(), String> {
             ));
         }
     }
-    tell(&gate, log).await.map_err(failed)
+    let log = Log::new(log).map_err(failed)?;
+    let end = log.end(&gate, server.last);
+    futures_util::future::try_join(log.tell(&gate), end)
+        .await
+        .map_err(failed)?;
+    Ok(())
 }
 
 /// As many connections as there are descriptors for, two for each.
@@ -199,31 +212,4 @@ fn by_address(gate: &Gate, address: IpAddr, port: u16) -> Result<Target, (Target
 
 fn literal(address: IpAddr, port: u16) -> Target {
     Target::new(Host::Address(address), port)
-}
-
-/// Records what the kernel refused, for ever.
-async fn tell(gate: &Gate, log: OwnedFd) -> std::io::Result<()> {
-    // A netlink socket; of this type only the waiting for readiness is used.
-    let log = UnixDatagram::from_std(std::os::unix::net::UnixDatagram::from(log))?;
-    loop {
-        let refused = log
-            .async_io(Interest::READABLE, || {
-                let refused = net::refused(log.as_fd()).map_err(std::io::Error::other)?;
-                if refused.is_empty() {
-                    return Err(std::io::ErrorKind::WouldBlock.into());
-                }
-                Ok(refused)
-            })
-            .await?;
-        for packet in refused {
-            let port = packet.port.unwrap_or(0);
-            let target = by_address(gate, packet.destination, port).unwrap_or_else(|(target, _)| target);
-            let sent = match packet.protocol {
-                Transport::Tcp => Sent::Tcp,
-                Transport::Udp => Sent::Udp,
-                Transport::Other(number) => Sent::Other(number),
-            };
-            gate.refused_packet(&target, sent);
-        }
-    }
 }

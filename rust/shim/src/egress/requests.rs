@@ -5,6 +5,7 @@
 use super::budget::{self, Meter, Share};
 use super::connection::Way;
 use super::gate::Refusal;
+use super::reveal::{self, Mask, Masked};
 use super::target::Target;
 use super::upstream;
 use crate::record::Verdict;
@@ -55,7 +56,7 @@ pub enum Aim {
 }
 
 /// What is sent on or back.
-type Passed = Either<Metered, Full<Bytes>>;
+type Passed = Either<Masked<Metered>, Full<Bytes>>;
 
 /// Serves the requests of one connection until it ends.
 ///
@@ -161,7 +162,7 @@ impl Carrier {
     }
 
     /// Decides a request and gives the server's answer.
-    async fn pass(&self, mut request: Request<Incoming>) -> Result<Response<Metered>, Unpassed> {
+    async fn pass(&self, mut request: Request<Incoming>) -> Result<Response<Masked<Metered>>, Unpassed> {
         let target = self.target(&request)?;
         let gate = &self.way.gate;
         let buckets = gate.may_request(
@@ -171,6 +172,11 @@ impl Carrier {
             request.uri().path(),
         )?;
         budget::wait(gate, &target, Begin::Request, &buckets).await?;
+        let masks = self.way.secrets.masks(&target);
+        if !masks.is_empty() && websocket(&request) {
+            let why = "a WebSocket to a host that gets a secret can't be kept free of it";
+            return Err(Refusal::undecidable(why).into());
+        }
         let upgraded = websocket(&request).then(|| hyper::upgrade::on(&mut request));
         let (parts, body) = request.into_parts();
         let mut sent = Request::new(());
@@ -184,6 +190,19 @@ impl Carrier {
                 header::HOST,
                 authority.map_err(|_| Unpassed::Malformed("its host"))?,
             );
+        }
+        let url = parts.uri.to_string();
+        reveal::put_in(
+            self.way.secrets.all(),
+            &target,
+            self.scheme,
+            &url,
+            sent.headers_mut(),
+        )?;
+        if !masks.is_empty() {
+            // What is encoded can't be looked through for the value.
+            sent.headers_mut()
+                .insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
         let (mut sender, share) = self.server(&target).await?;
         let body = Metered::new(body, share.meter(Direction::Upload));
@@ -204,7 +223,7 @@ impl Carrier {
                 let headers = std::mem::take(response.headers_mut());
                 *response.headers_mut() = end_to_end(headers, true);
                 let meter = share_of_answer;
-                return Ok(response.map(|body| Metered::new(body, meter)));
+                return Ok(response.map(|body| Masked::new(Metered::new(body, meter), masks)));
             }
             _ if switched => return Err(Unpassed::Failed("the server changed the protocol unasked".into())),
             _ => {}
@@ -212,8 +231,11 @@ impl Carrier {
         let headers = std::mem::take(response.headers_mut());
         *response.headers_mut() = end_to_end(headers, false);
         *response.version_mut() = Version::HTTP_11;
+        if !masks.is_empty() {
+            clean(&mut response, &masks)?;
+        }
         let meter = share.meter(Direction::Download);
-        Ok(response.map(|body| Metered::new(body, meter)))
+        Ok(response.map(|body| Masked::new(Metered::new(body, meter), masks)))
     }
 
     /// Whom a request is for, if it says so in one way.
@@ -366,6 +388,24 @@ fn end_to_end(mut headers: HeaderMap, upgrades: bool) -> HeaderMap {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
     headers
+}
+
+/// Takes the values of secrets out of an answer's head, whose body then is looked through.
+fn clean(response: &mut Response<Incoming>, masks: &[Rc<Mask>]) -> Result<(), Unpassed> {
+    let headers = response.headers_mut();
+    let plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if headers
+        .get(header::CONTENT_ENCODING)
+        .is_some_and(|value| !plain(value))
+    {
+        let why = "it is encoded, though a host that gets a secret was asked for plain text";
+        return Err(Unpassed::Failed(why.into()));
+    }
+    reveal::take_out(masks, headers);
+    if !masks.iter().all(|mask| mask.keeps_length()) {
+        headers.remove(header::CONTENT_LENGTH);
+    }
+    Ok(())
 }
 
 /// The target of a request without scheme and host.
