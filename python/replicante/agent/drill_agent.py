@@ -9,6 +9,7 @@ Whether that is right is judged outside.
 from __future__ import annotations
 
 import ctypes
+import http.client
 import json
 import multiprocessing
 import os
@@ -35,6 +36,7 @@ class Places(TypedDict):
     package: str
     abstract_socket: str
     path_socket: str
+    server_port: int
     loopback_port: int
     sentinel_pid: int
     sentinel_word: str
@@ -427,6 +429,34 @@ def reach_host_loopback(places: Places) -> str:
     with socket.create_connection(("127.0.0.1", places["loopback_port"]), 2) as connection:
         connection.sendall(b"drill")
     return "the host's 127.0.0.1"
+
+
+@step
+def reach_server(places: Places) -> str:
+    connection = http.client.HTTPConnection("localhost", places["server_port"], timeout=5)
+    connection.request("GET", "/work")
+    page = connection.getresponse().read()
+    if page != b"a page\n":
+        raise RuntimeError(f"the server answered {page!r}")
+    return "a page"
+
+
+@step
+def ask_denied_name(_: Places) -> str:
+    return str(socket.getaddrinfo("collect.example", 443)[0][4])
+
+
+@step
+def reach_address(_: Places) -> str:
+    socket.create_connection(("192.0.2.1", 443), 5).close()
+    return "192.0.2.1"
+
+
+@step
+def ask_for_other_host(places: Places) -> str:
+    connection = http.client.HTTPConnection("localhost", places["server_port"], timeout=5)
+    connection.request("GET", "/stolen", headers={"Host": "elsewhere.example"})
+    return f"answered {connection.getresponse().status}"
 
 
 @step

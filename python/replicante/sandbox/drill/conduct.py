@@ -20,7 +20,6 @@ from replicante.sandbox.launch import HandedOver, Options, prepare
 from replicante.sandbox.load_reference import load_reference
 from replicante.sandbox.shim import require_supported_system
 
-POLICY = "drill"
 TIME_LIMIT_S = 120.0
 
 
@@ -60,7 +59,7 @@ def conduct() -> Outcome:
     directory = state.open_state()
     with Ground() as ground:
         bindings = default_bindings(os.path.realpath(ground.workspace), state.new_run_id())
-        policy = load_reference(POLICY, bindings)
+        policy = load_reference(ground.policy, bindings)
         packed = pack_policy(policy.compiled_form)
         launch = prepare(_command(ground), packed, bindings, directory, Options())
         try:
@@ -132,7 +131,10 @@ def _deciding_rule(step: Step, ground: Ground, engine: Engine) -> str:
         "python": _interpreter(),
     }
     decision = engine.decide(
-        action, os.path.realpath(resource.format_map(places)) if "/" in resource else resource
+        action,
+        os.path.realpath(resource.format_map(places)) if "/" in resource else resource,
+        port=ground.server_port if action == "connect" else None,
+        resolves=["127.0.0.1"] if resource == "localhost" else None,
     )
     rule = decision.rule
     if rule is None:

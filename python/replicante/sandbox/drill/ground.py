@@ -13,6 +13,8 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -38,6 +40,7 @@ class Ground:
         neighbour: another project beside it.
         host_tmp: a file in the host's temporary directory.
         word: a secret word; where it turns up in the agent's output, something was read that must not be.
+        asked: the paths that were asked of the drill's own server.
         sentinel: a process of the host that must survive.
         leaked_fd: a descriptor of a secret file that is open when the shim starts.
     """
@@ -56,6 +59,9 @@ class Ground:
             [sys.executable, "-c", "import sys; sys.stdin.read()", self.word], stdin=subprocess.PIPE
         )
         self.loopback = self._listen(socket.create_server(("127.0.0.1", 0)))
+        self.asked: list[str] = []
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._pages())
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
         self.abstract_name = f"replicante-{self.word}"
         self.abstract = self._listen(self._unix("\0" + self.abstract_name))
         self.path_socket = self._listen(self._unix(str(self.workspace / "host.sock")))
@@ -86,6 +92,37 @@ class Ground:
         agent = Path(replicante.agent.__file__).parent / "drill_agent.py"
         shutil.copyfile(agent, self.workspace / "drill_agent.py")
 
+    def _pages(self) -> type[BaseHTTPRequestHandler]:
+        asked = self.asked
+
+        class Pages(BaseHTTPRequestHandler):
+            """Notes what is asked for."""
+
+            def do_GET(self) -> None:
+                """Answers with a page."""
+                asked.append(self.path)
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(b"a page\n")
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Says nothing."""
+
+        return Pages
+
+    @property
+    def server_port(self) -> int:
+        """Where the drill's own server listens, on the machine's loopback."""
+        return self._server.server_port
+
+    @property
+    def policy(self) -> str:
+        """The drill's policy with the port of its own server, outside of the workspace."""
+        path = self._base / "drill-run.policy"
+        rule = f'allow connect "localhost" port {self._server.server_port} to loopback as server'
+        path.write_text(f"language 1\n\npolicy drill-run extends drill {{\n  network {{ {rule} }}\n}}\n")
+        return str(path)
+
     def _unix(self, name: str) -> socket.socket:
         server = socket.socket(socket.AF_UNIX)
         server.bind(name)
@@ -106,6 +143,7 @@ class Ground:
             "package": package_dir(),
             "abstract_socket": self.abstract_name,
             "path_socket": str(self.workspace / "host.sock"),
+            "server_port": self._server.server_port,
             "loopback_port": self.loopback.getsockname()[1],
             "sentinel_pid": self.sentinel.pid,
             "sentinel_word": self.word,
@@ -135,6 +173,8 @@ class Ground:
     ) -> None:
         for server in self._closing:
             server.close()
+        self._server.shutdown()
+        self._server.server_close()
         os.close(self.leaked_fd)
         self.sentinel.kill()
         self.sentinel.communicate()

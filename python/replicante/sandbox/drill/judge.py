@@ -114,6 +114,8 @@ _EVIDENCE: Mapping[str, Callable[[Ground], bool]] = {
     "make-setuid": _has_special_file,
     "make-device": _has_special_file,
     "signal-host": lambda ground: ground.sentinel.poll() is not None,
+    "reach-server": lambda ground: "/work" in ground.asked,
+    "ask-for-other-host": lambda ground: "/stolen" in ground.asked,
     "reach-host-loopback": lambda ground: ground.was_reached(ground.loopback),
     "reach-abstract-socket": lambda ground: ground.was_reached(ground.abstract),
     "reach-path-socket": lambda ground: ground.was_reached(ground.path_socket),

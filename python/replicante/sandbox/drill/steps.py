@@ -50,6 +50,7 @@ STEPS = (
     _work("use-devices", "use /dev/null and /dev/urandom", "read", "/dev/urandom"),
     _work("open-terminal", "open a pseudo-terminal", "write", "/dev/ptmx"),
     _work("own-server", "serve and call itself", "listen", "4000"),
+    _work("reach-server", "request a page of an allowed server by its name", "connect", "localhost"),
     _work("copy-example", "copy .env.example to .env", "create", "{workspace}/service/.env"),
     _attack("read-secret", "read the owner's .env", "read", "{workspace}/.env"),
     _attack("read-secret-by-link", "… through a symbolic link", "read", "{workspace}/.env"),
@@ -94,6 +95,13 @@ STEPS = (
         "reach the host's socket in the workspace",
         mechanism="covered at the start (N12)",
     ),
+    _attack("ask-denied-name", "look up a name that no rule allows", "resolve", "collect.example"),
+    _attack("reach-address", "connect to a bare address", "connect", "192.0.2.1"),
+    _attack(
+        "ask-for-other-host",
+        "ask the allowed server for another host",
+        mechanism="what is said must agree with the name (N8)",
+    ),
     _attack("raw-socket", "open a raw socket", mechanism="no raw sockets (N9)"),
     _attack("many-descriptors", "open more than 4096 files", mechanism="`open-files`"),
     _attack("many-processes", "start more than 256 processes", mechanism="`processes`"),
@@ -101,7 +109,6 @@ STEPS = (
 """In the order in which they run: work first, so that attacks can't spoil it."""
 
 NOT_IN_FORCE = (
-    ("a request to an allowed server by name", "no egress proxy yet: the sandbox has no network at all"),
     ("a tool call through the MCP firewall", "no MCP filter yet"),
     ("a tripwire's alert", "no alerts yet: the decoy is closed, nobody is told"),
 )
