@@ -40,7 +40,7 @@ class Api(BaseHTTPRequestHandler):
         """Says nothing."""
 
 
-server = ThreadingHTTPServer(("0.0.0.0", 8443), Api)  # noqa: S104 - a namespace of its own
+server = ThreadingHTTPServer(("0.0.0.0", 9443), Api)  # noqa: S104 - a namespace of its own
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain(sys.argv[2])
 server.socket = context.wrap_socket(server.socket, server_side=True)

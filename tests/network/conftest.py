@@ -125,7 +125,7 @@ def world(ground: Path) -> Iterator[World]:
     machine, outside = f"rm{os.getpid()}", f"ro{os.getpid()}"
     settings = Path("/etc/netns") / machine
     settings.mkdir(parents=True)
-    (settings / "resolv.conf").write_text("nameserver 93.184.216.53\noptions timeout:1 attempts:1\n")
+    (settings / "resolv.conf").write_text("nameserver 93.184.216.53\noptions timeout:5 attempts:3\n")
     (settings / "hosts").write_text("127.0.0.1 localhost\n93.184.216.34 fromhosts.test\n")
     services = [sys.executable, str(here / "services.py")]
     servers = (

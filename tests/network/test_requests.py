@@ -14,7 +14,7 @@ READ = """
   network {
     allow connect "allowed.test" port 80, 8080 protocol http method GET, HEAD path "/v1/**" as plain
     allow connect "allowed.test" port 443
-      inspect tls method GET, POST path "/v1/**", "/events", "/told" as inside
+      inspect tls method GET, POST path "/v1/**", "/events/*", "/told/*" as inside
     deny connect "allowed.test" port 443
       inspect tls path "/v1/secret" as secret because "it is not for agents"
     allow connect "v4only.test" port 443 inspect tls as any
@@ -111,9 +111,10 @@ def test_nothing_is_smuggled_past_the_rules(net: Arena, world: World, text: str)
 
 def test_events_come_as_they_are_sent(net: Arena, world: World) -> None:
     """The server sends the second only after the first was told of, by another request."""
+    key = f"inspected-{net.account.name}"
     script = (
-        f'{CURL} -N https://allowed.test/events | while read -r line; do echo "$line"; '
-        f'[ "$line" = "data: 0" ] && {CURL} https://allowed.test/told; done'
+        f'{CURL} -N https://allowed.test/events/{key} | while read -r line; do echo "$line"; '
+        f'[ "$line" = "data: 0" ] && {CURL} https://allowed.test/told/{key}; done'
     )
     done = net.inside(script, policy=net.policy(READ))
     assert done.out.split("\n")[:4:2] == ["data: 0", "data: 1"], done

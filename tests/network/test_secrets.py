@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 VALUE = "sk-ant-api03-Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6cXV4-0"
 POLICY = """
   network {
-    allow connect "allowed.test" port 8443 inspect tls as api
-    allow connect "v4only.test" port 8443 inspect tls as other
+    allow connect "allowed.test" port 9443 inspect tls as api
+    allow connect "v4only.test" port 9443 inspect tls as other
     allow connect "allowed.test" port 80 protocol http as plain
   }
   environment { secret API_KEY from file "FILE" for "allowed.test" }
@@ -62,7 +62,7 @@ def everything_of(net: Arena, run: str) -> str:
 def test_the_value_goes_to_its_host_and_does_not_come_back(
     net: Arena, world: World, policy: str, header: str, got: str | None
 ) -> None:
-    script = f'echo "$API_KEY"; {CURL} -i {header} https://allowed.test:8443/v1/x'
+    script = f'echo "$API_KEY"; {CURL} -i {header} https://allowed.test:9443/v1/x'
     done = net.inside(script, policy=policy)
     (line,) = world.heard("api")
     if got is not None:
@@ -85,9 +85,9 @@ def test_the_value_goes_to_its_host_and_does_not_come_back(
 @pytest.mark.parametrize(
     "request_",
     [
-        '-H "Authorization: Bearer $API_KEY" https://v4only.test:8443/v1/x',
+        '-H "Authorization: Bearer $API_KEY" https://v4only.test:9443/v1/x',
         '-H "Authorization: Bearer $API_KEY" http://allowed.test/v1/x',
-        '"https://allowed.test:8443/v1/x?key=$API_KEY"',
+        '"https://allowed.test:9443/v1/x?key=$API_KEY"',
     ],
 )
 def test_the_placeholder_elsewhere_is_refused(net: Arena, world: World, policy: str, request_: str) -> None:
@@ -101,7 +101,7 @@ def test_the_placeholder_elsewhere_is_refused(net: Arena, world: World, policy: 
 
 @pytest.mark.usefixtures("api")
 def test_an_encoded_answer_is_no_way_around(net: Arena, world: World, policy: str) -> None:
-    script = f'{CURL} -w "%{{http_code}}" -H "Authorization: $API_KEY" https://allowed.test:8443/gzip'
+    script = f'{CURL} -w "%{{http_code}}" -H "Authorization: $API_KEY" https://allowed.test:9443/gzip'
     done = net.inside(script, policy=policy)
     assert done.out.endswith("502"), done
     assert world.heard("api", path="/gzip")
