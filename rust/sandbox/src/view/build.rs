@@ -201,6 +201,9 @@ impl Builder<'_> {
             )
             .during("mount the masks", "/dev/fuse")?;
             (fuse.start)(fuse.device.as_fd(), proc.as_fd())?;
+            // Now the server alone holds it: when that dies, whoever waits for an answer gets an error, where a device that
+            // is still open would let it wait beyond any signal.
+            drop(fuse);
             self.served = true;
             return if layout.table.taken.len() > MOST_LOOKUPS {
                 learn(MASKS)
