@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
+import socket
 import ssl
 import struct
 import sys
+import threading
 from pathlib import Path
 from typing import cast
 
@@ -56,25 +59,25 @@ def answer(query: bytes) -> bytes:
     (kind,) = struct.unpack(">H", query[at + 1 : at + 3])
     note("dns", name=name, kind=kind)
     question, records = query[12 : at + 5], b""
-    count, owner = 0, b"\xc0\x0c"
+    count, owner, ttl = 0, b"\xc0\x0c", 60
     if name in ALIASES:
         target = b"".join(bytes([len(part)]) + part.encode() for part in ALIASES[name].split(".")) + b"\0"
-        records += owner + struct.pack(">HHIH", 5, 1, 0, len(target)) + target
+        records += owner + struct.pack(">HHIH", 5, 1, ttl, len(target)) + target
         count, owner, name = 1, target, ALIASES[name]
     addresses = ADDRESSES.get(name)
     if name.endswith(".flip.test"):
-        addresses = (FLIP[name in flipped], None)
+        addresses, ttl = (FLIP[name in flipped], None), 0
         if kind == 1:
             flipped.add(name)
     if addresses and addresses[0] and kind == 1:
         data = bytes(int(part) for part in addresses[0].split("."))
-        records += owner + struct.pack(">HHIH", 1, 1, 0, 4) + data
+        records += owner + struct.pack(">HHIH", 1, 1, ttl, 4) + data
         count += 1
     if addresses and addresses[1] and kind == 28:
         import ipaddress
 
         data = ipaddress.IPv6Address(addresses[1]).packed
-        records += owner + struct.pack(">HHIH", 28, 1, 0, 16) + data
+        records += owner + struct.pack(">HHIH", 28, 1, ttl, 16) + data
         count += 1
     code = 0 if addresses else 3
     return query[:2] + struct.pack(">HHHHH", 0x8180 | code, 1, count, 0, 0) + question + records
@@ -137,6 +140,7 @@ async def http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
                 host=fields.get("host", ""),
                 headers=headers,
                 body=body[:200].decode("latin-1"),
+                length=len(body),
             )
             if path.startswith("/events/"):
                 writer.write(
@@ -189,6 +193,12 @@ def shell(process: asyncssh.SSHServerProcess[str]) -> None:
     process.exit(0)
 
 
+def discard(listener: socket.socket) -> None:
+    """Takes connections and ends them, as quickly as they come."""
+    while True:
+        listener.accept()[0].close()
+
+
 async def talks_first(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Greets as mail servers do, then repeats what it hears."""
     try:
@@ -212,6 +222,9 @@ def named(connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> Non
 
 async def outside() -> None:
     """Starts what is reached from the machine."""
+    # Thousands of connections are one of the tests.
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(base / "server.pem")
     context.sni_callback = named  # type: ignore[assignment]
@@ -225,6 +238,8 @@ async def outside() -> None:
         await asyncio.start_server(http, host, 8080, limit=1 << 20)
         await asyncio.start_server(http, host, 443, ssl=context, limit=1 << 20)
         await asyncio.start_server(talks_first, host, 25)
+    listener = socket.create_server((ANY, 9), backlog=4096)
+    threading.Thread(target=discard, args=(listener,), daemon=True).start()
     await serve(echo_frames, ANY, 8443, ssl=context)
     await asyncssh.listen(
         ANY,

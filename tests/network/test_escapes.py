@@ -43,10 +43,14 @@ REQUEST = "b'GET /stolen HTTP/1.1\\r\\nHost: allowed.test\\r\\n\\r\\n'"
 
 @pytest.mark.parametrize(
     ("family", "address"),
-    [("AF_INET", "('93.184.216.34', 80)"), ("AF_INET6", "('2606:2800:220:1::34', 80)")],
+    [
+        ("AF_INET", "('93.184.216.34', 80)"),
+        ("AF_INET6", "('2606:2800:220:1::34', 80)"),
+        ("AF_INET6", "('::ffff:93.184.216.34', 80)"),
+    ],
 )
 def test_an_address_in_place_of_a_name(net: Arena, world: World, family: str, address: str) -> None:
-    host = address.split("'")[1]
+    host = address.split("'")[1].removeprefix("::ffff:")
     seen = f"connect {'[[]' + host + ']' if ':' in host else host}:80"
     script = stream(address, REQUEST, family)
     net.attack(script, effect=world.anything("http", path="/stolen"), seen=seen, policy=net.policy(WEB))
@@ -90,6 +94,25 @@ def test_data_in_names_by_streams(net: Arena, world: World, server: str) -> None
     seen = "connect 93.184.216.53:53" if server != "198.18.0.1" else "resolve stolen.denied.test"
     effect = world.anything("dns", name="stolen.denied.test")
     net.attack(script, effect=effect, seen=seen, policy=net.policy(WEB))
+
+
+def test_records_that_carry_more_than_addresses(net: Arena, world: World) -> None:
+    """Of an allowed name, too: text, and the hints at QUIC and encrypted greetings (RFC 9460) are empty."""
+    script = f"""{BARE}
+to = "198.18.0.1" if socket.gethostname() == "sandbox" else "93.184.216.53"
+for kind in (16, 65, 64, 15, 255):
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.settimeout(5)
+    q = struct.pack(">HHHHHH", 7, 256, 1, 0, 0, 0) + b"\\x07allowed\\x04test\\0" + struct.pack(">HH", kind, 1)
+    s.sendto(q, (to, 53))
+    print(struct.unpack(">HHHHHH", s.recv(500)[:12])[3], end=" ")
+END"""
+    assert net.plain(script).out
+    assert {line["kind"] for line in world.heard("dns", name="allowed.test")} == {16, 65, 64, 15, 255}
+    world.forget()
+    done = net.inside(script, policy=net.policy(WEB))
+    assert done.out.split() == ["0"] * 5, done
+    assert not world.heard("dns")
 
 
 def test_another_name_in_the_greeting(net: Arena, world: World) -> None:

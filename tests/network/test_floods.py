@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.network.conftest import World
 
 MOST_MEMORY_KIB = 64 * 1024
-"""What the shim may hold at its worst: a connection in use has less than 16 KiB."""
+"""What the shim may hold at its worst: 4096 connections at once, 16 KiB each."""
 DEADLINE_S = 40
 
 
@@ -37,8 +37,8 @@ def quick(address, count):
             refused += 1
         s.close()
     return refused
-allowed = (socket.gethostbyname("allowed.test"), 80)
-print("refused", quick(("93.184.216.35", 80), 10000), quick(allowed, 10000), flush=True)
+allowed = (socket.gethostbyname("allowed.test"), 9)
+print("refused", quick(("93.184.216.35", 9), 10000), quick(allowed, 10000), flush=True)
 END
 curl -sS --max-time 30 http://allowed.test/after && echo && read end
 """
@@ -50,7 +50,7 @@ def test_ten_thousand_quick_connections(net: Arena, children: Children) -> None:
     rules = net.policy(
         """
         network {
-          allow connect "allowed.test" port 80 as web
+          allow connect "allowed.test" port 9, 80 as web
           override limit rate 600000/min burst 20000 connections 20000
         }
         """
@@ -65,6 +65,46 @@ def test_ten_thousand_quick_connections(net: Arena, children: Children) -> None:
     assert peak_kib(child.pid) < MOST_MEMORY_KIB
     child.stdin.write(b"end\n")
     child.stdin.close()
+    assert child.wait(DEADLINE_S) == 0
+
+
+HOLD = """cat >hold.py <<'END'
+import resource, socket, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+held = [socket.create_connection(("allowed.test", 25), 30) for _ in range(2000)]
+print("held", flush=True)
+sys.stdin.read()
+END
+mkfifo go
+for i in 1 2 3; do python3 hold.py <go & done
+exec 3>go
+read end
+exec 3>&-
+wait
+curl -sS --max-time 30 http://allowed.test/after
+"""
+
+
+@pytest.mark.parametrize("account", ["user"], indirect=True)
+def test_more_open_connections_than_the_shim_has_places_for(net: Arena, children: Children) -> None:
+    """Six thousand are held; the kernel queues some of them. When they end, the next ones are served."""
+    rules = net.policy(
+        """
+        network {
+          allow connect "allowed.test" port 25, 80 as web
+          override limit rate 600000/min burst 20000 connections 20000
+        }
+        """
+    )
+    child = children.start(net.inside_command(["sh", "-c", HOLD], rules), net.env)
+    assert child.stdout is not None
+    assert child.stdin is not None
+    for _ in range(3):
+        assert child.stdout.readline() == b"held\n"
+    assert peak_kib(child.pid) < MOST_MEMORY_KIB
+    child.stdin.write(b"end\n")
+    child.stdin.close()
+    assert child.stdout.readline() == b"GET /after at allowed.test"
     assert child.wait(DEADLINE_S) == 0
 
 
