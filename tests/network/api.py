@@ -20,13 +20,15 @@ class Api(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        """Repeats the credentials: byte by byte, in a header, and encoded where `/gzip` is asked for."""
+        """Repeats the credentials: byte by byte, in a header, and where the path asks for it."""
         key = self.headers.get("authorization") or self.headers.get("x-api-key") or ""
         with LOG.open("a", encoding="utf-8") as log:
             entry = {"service": "api", "path": self.path, "key": key, "host": self.headers["host"]}
             log.write(json.dumps({**entry, "encoding": self.headers.get("accept-encoding", "")}) + "\n")
-        self.send_response(200)
-        self.send_header("X-Key", key)
+        self.send_response(200, key if self.path == "/phrase" else None)
+        self.send_header("X-Key", f"\xe9 {key}" if self.path == "/bytes" else key)
+        if self.path == "/name":
+            self.send_header(f"X-{key}", "yes")
         self.send_header("Transfer-Encoding", "chunked")
         if self.path == "/gzip":
             self.send_header("Content-Encoding", "gzip")

@@ -109,6 +109,39 @@ def test_nothing_is_smuggled_past_the_rules(net: Arena, world: World, text: str)
         assert "stolen" not in line["body"]
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        f"{GOOD}X: a\\r\\n b: c\\r\\n\\r\\n",
+        f"{GOOD}Content-Length: +5\\r\\n\\r\\nhello",
+    ],
+)
+def test_what_can_be_read_in_two_ways_is_refused_and_told(net: Arena, world: World, head: str) -> None:
+    net.plain(bytes_to(80, head))
+    assert world.heard("http")
+    world.forget()
+    done = net.inside(bytes_to(80, head), policy=net.policy(READ))
+    assert done.out.startswith("HTTP/1.1 400 ")
+    (denial,) = done.report["denials"]
+    assert (denial["rule"], denial["resource"]) == ("S10", "http://allowed.test:80")
+    assert not world.heard("http")
+
+
+def test_a_server_that_is_another(net: Arena, world: World) -> None:
+    """Its certificate has not the name that was asked for: nothing is sent, and both sides are told why."""
+    script = f"{CURL} -w '%{{http_code}}' -k https://fromhosts.test/v1/a"
+    net.plain(script)
+    assert world.heard("https", path="/v1/a")
+    world.forget()
+    rule = 'network { allow connect "fromhosts.test" port 443 inspect tls as any }'
+    done = net.inside(script, policy=net.policy(rule))
+    assert "the server's certificate is not accepted" in done.out
+    assert done.out.endswith("502"), done
+    (denial,) = done.report["denials"]
+    assert denial["rule"] == "N10"
+    assert not world.heard("https")
+
+
 def test_events_come_as_they_are_sent(net: Arena, world: World) -> None:
     """The server sends the second only after the first was told of, by another request."""
     key = f"inspected-{net.account.name}"

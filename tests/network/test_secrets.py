@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from base64 import b64decode
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,9 +69,7 @@ def test_the_value_goes_to_its_host_and_does_not_come_back(
     if got is not None:
         assert line["key"] == got
     else:
-        import base64
-
-        assert base64.b64decode(line["key"].removeprefix("Basic ")) == b"me:" + VALUE.encode()
+        assert b64decode(line["key"].removeprefix("Basic ")) == b"me:" + VALUE.encode()
     assert line["encoding"] == "identity"
     placeholder = done.out.split("\n")[0]
     assert re.fullmatch(r"sk-ant-api03-[A-Za-z0-9]+", placeholder)
@@ -79,6 +78,26 @@ def test_the_value_goes_to_its_host_and_does_not_come_back(
     if got is not None:
         assert done.out.count(placeholder) == 3
     assert VALUE not in everything_of(net, done.report["run"])
+
+
+@pytest.mark.usefixtures("api")
+@pytest.mark.parametrize("path", ["phrase", "bytes", "name"])
+def test_no_part_of_an_answer_has_the_value(net: Arena, world: World, policy: str, path: str) -> None:
+    """Not the phrase beside the status, nor a header with bytes that are no text, nor a header's name."""
+    script = f'{CURL} -i -H "Authorization: $API_KEY" https://allowed.test:9443/{path}'
+    done = net.inside(script, policy=policy)
+    assert world.heard("api", path=f"/{path}", key=VALUE)
+    assert "200 " in done.out
+    assert VALUE.lower() not in done.out.lower()
+
+
+@pytest.mark.usefixtures("api")
+def test_encoded_credentials_do_not_come_back(net: Arena, world: World, policy: str) -> None:
+    done = net.inside(f'{CURL} -i -u "me:$API_KEY" https://allowed.test:9443/v1/x', policy=policy)
+    (line,) = world.heard("api")
+    credentials = line["key"].removeprefix("Basic ")
+    assert b64decode(credentials) == b"me:" + VALUE.encode()
+    assert credentials not in done.out
 
 
 @pytest.mark.usefixtures("api")

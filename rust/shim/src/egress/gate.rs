@@ -46,6 +46,11 @@ impl Refusal {
         Self::by("N8", why)
     }
 
+    /// The server has no certificate for the name that the machine trusts (N10).
+    pub fn unverified(why: &str) -> Self {
+        Self::by("N10", why)
+    }
+
     /// A placeholder is where its secret must not be (C4).
     pub fn misused(rule: &str, why: &str) -> Self {
         Self::by(rule, why)

@@ -86,3 +86,11 @@ impl Inspection {
         self.connector.connect(name, stream).await
     }
 }
+
+/// Whether a connection failed because the server's certificate is not trusted, or not for its name.
+pub fn is_unverified(error: &io::Error) -> bool {
+    let of_tls = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    matches!(of_tls, Some(rustls::Error::InvalidCertificate(_)))
+}

@@ -5,6 +5,7 @@
 use super::budget::{self, Meter, Share};
 use super::connection::Way;
 use super::gate::Refusal;
+use super::inspect;
 use super::reveal::{self, Mask, Masked};
 use super::target::Target;
 use super::upstream;
@@ -12,6 +13,7 @@ use crate::record::Verdict;
 use http_body_util::{Either, Full};
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1::SendRequest;
+use hyper::ext::ReasonPhrase;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode, Uri, Version};
@@ -66,6 +68,11 @@ pub async fn serve<S>(way: Rc<Way>, stream: S, aim: Aim, scheme: Scheme) -> Resu
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let gate = Rc::clone(&way.gate);
+    let opened_for = match &aim {
+        Aim::Fixed(target) => format!("{}://{target}", scheme.word()),
+        Aim::Named => "a request to the proxy".to_owned(),
+    };
     let carrier = Rc::new(Carrier {
         way,
         aim,
@@ -76,13 +83,23 @@ where
         let carrier = Rc::clone(&carrier);
         async move { Ok::<_, Infallible>(carrier.answer(request).await) }
     });
-    hyper::server::conn::http1::Builder::new()
+    let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)
         .max_buf_size(MOST_BUFFERED)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades()
-        .await
+        .await;
+    // hyper has answered 400 and ended the connection.
+    if let Err(error) = &served
+        && error.is_parse()
+    {
+        gate.refused_request(
+            &opened_for,
+            &Refusal::undecidable(&format!("a request can't be read: {error}")),
+        );
+    }
+    served
 }
 
 /// One connection of the agent, and the one to the server that its last request went to.
@@ -106,6 +123,8 @@ enum Unpassed {
     Malformed(&'static str),
     /// The server can't be reached or does not answer.
     Failed(String),
+    /// The server can't show that it is the one.
+    Unverified(String),
 }
 
 impl From<Refusal> for Unpassed {
@@ -144,6 +163,13 @@ impl Carrier {
                 StatusCode::BAD_GATEWAY,
                 &format!("replicante: no answer: {why}\n"),
             ),
+            Err(Unpassed::Unverified(why)) => {
+                self.way.gate.refused_request(&named, &Refusal::unverified(&why));
+                own(
+                    StatusCode::BAD_GATEWAY,
+                    &format!("replicante: not sent: the server's certificate is not accepted: {why}\n"),
+                )
+            }
         }
     }
 
@@ -172,7 +198,7 @@ impl Carrier {
             request.uri().path(),
         )?;
         budget::wait(gate, &target, Begin::Request, &buckets).await?;
-        let masks = self.way.secrets.masks(&target);
+        let mut masks = self.way.secrets.masks(&target);
         if !masks.is_empty() && websocket(&request) {
             let why = "a WebSocket to a host that gets a secret can't be kept free of it";
             return Err(Refusal::undecidable(why).into());
@@ -192,17 +218,19 @@ impl Carrier {
             );
         }
         let url = parts.uri.to_string();
-        reveal::put_in(
+        masks.extend(reveal::put_in(
             self.way.secrets.all(),
             &target,
             self.scheme,
             &url,
             sent.headers_mut(),
-        )?;
+        )?);
         if !masks.is_empty() {
             // What is encoded can't be looked through for the value.
             sent.headers_mut()
                 .insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+            // Nor can what is cut by the client, so that each part has a piece of it.
+            sent.headers_mut().remove(header::RANGE);
         }
         let (mut sender, share) = self.server(&target).await?;
         let body = Metered::new(body, share.meter(Direction::Upload));
@@ -294,7 +322,13 @@ impl Carrier {
             Scheme::Http => handshake(stream).await?,
             Scheme::Https => {
                 let inspection = self.way.inspection.as_ref().ok_or(Unpassed::Malformed("TLS"))?;
-                let stream = inspection.connect(target, stream).await.map_err(failed)?;
+                let stream = inspection.connect(target, stream).await.map_err(|error| {
+                    if inspect::is_unverified(&error) {
+                        Unpassed::Unverified(error.to_string())
+                    } else {
+                        failed(error)
+                    }
+                })?;
                 handshake(stream).await?
             }
         };
@@ -392,12 +426,11 @@ fn end_to_end(mut headers: HeaderMap, upgrades: bool) -> HeaderMap {
 
 /// Takes the values of secrets out of an answer's head, whose body then is looked through.
 fn clean(response: &mut Response<Incoming>, masks: &[Rc<Mask>]) -> Result<(), Unpassed> {
+    // A phrase of the server's own could have the value.
+    response.extensions_mut().remove::<ReasonPhrase>();
     let headers = response.headers_mut();
     let plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
-    if headers
-        .get(header::CONTENT_ENCODING)
-        .is_some_and(|value| !plain(value))
-    {
+    if !headers.get_all(header::CONTENT_ENCODING).iter().all(plain) {
         let why = "it is encoded, though a host that gets a secret was asked for plain text";
         return Err(Unpassed::Failed(why.into()));
     }

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::HeaderMap;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
-use hyper::header::HeaderValue;
+use hyper::header::{HeaderName, HeaderValue};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -40,7 +40,8 @@ impl Brokered {
     }
 }
 
-/// Puts the values of secrets in place of their placeholders in the headers of a request.
+/// Puts the values of secrets in place of their placeholders in the headers of a request; gives what else must not come
+/// back: the credentials of the basic scheme, of which the agent could read the value.
 ///
 /// # Errors
 /// The secret whose placeholder is in a request that must not have its value.
@@ -50,7 +51,8 @@ pub fn put_in(
     scheme: Scheme,
     url: &str,
     headers: &mut HeaderMap,
-) -> Result<(), Refusal> {
+) -> Result<Vec<Rc<Mask>>, Refusal> {
+    let mut masks = Vec::new();
     for secret in secrets {
         let elsewhere = |what: &str| {
             Refusal::misused(
@@ -71,15 +73,26 @@ pub fn put_in(
             if scheme != Scheme::Https {
                 return Err(elsewhere("without TLS"));
             }
+            masks.extend(Mask::of_credentials(&revealed, value).map(Rc::new));
             *value = revealed;
         }
     }
-    Ok(())
+    Ok(masks)
 }
 
 /// Puts placeholders in place of values in headers.
 pub fn take_out(secrets: &[Rc<Mask>], headers: &mut HeaderMap) {
     for mask in secrets {
+        // Names are written in lower case, and a placeholder is none.
+        let lower = Zeroizing::new(mask.value.to_ascii_lowercase());
+        let names: Vec<HeaderName> = headers
+            .keys()
+            .filter(|name| name.as_str().contains(lower.as_str()))
+            .cloned()
+            .collect();
+        for name in names {
+            headers.remove(name);
+        }
         for value in headers.values_mut() {
             if let Some(masked) = replaced(value, &mask.value, &mask.placeholder) {
                 *value = masked;
@@ -90,20 +103,28 @@ pub fn take_out(secrets: &[Rc<Mask>], headers: &mut HeaderMap) {
 
 /// A header's value with `old` replaced, also inside of the credentials of the basic scheme (RFC 7617); `None` without it.
 fn replaced(value: &HeaderValue, old: &str, new: &str) -> Option<HeaderValue> {
-    let text = value.to_str().ok()?;
-    let plain = text.contains(old).then(|| Zeroizing::new(text.replace(old, new)));
-    let text = plain.or_else(|| {
-        let (scheme, credentials) = text
-            .split_once(' ')
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"))?;
-        let decoded = String::from_utf8(STANDARD.decode(credentials.trim()).ok()?).ok()?;
-        let revealed = Zeroizing::new(decoded.replace(old, new));
-        (*revealed != decoded)
-            .then(|| Zeroizing::new(format!("{scheme} {}", STANDARD.encode(revealed.as_bytes()))))
-    })?;
-    let mut value = HeaderValue::from_str(&text).ok()?;
+    // Bytes, since a header may have others than ASCII beside the value.
+    let revealed = Zeroizing::new(replace(value.as_bytes(), old.as_bytes(), new.as_bytes()));
+    let text = if revealed.as_slice() == value.as_bytes() {
+        let credentials = credentials(value)?;
+        let decoded = Zeroizing::new(STANDARD.decode(credentials).ok()?);
+        let revealed = Zeroizing::new(replace(&decoded, old.as_bytes(), new.as_bytes()));
+        if revealed == decoded {
+            return None;
+        }
+        Zeroizing::new(format!("Basic {}", STANDARD.encode(&revealed)).into_bytes())
+    } else {
+        revealed
+    };
+    let mut value = HeaderValue::from_bytes(&text).ok()?;
     value.set_sensitive(true);
     Some(value)
+}
+
+/// The credentials of the basic scheme, encoded.
+fn credentials(value: &HeaderValue) -> Option<&str> {
+    let (scheme, credentials) = value.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("basic").then(|| credentials.trim())
 }
 
 /// A value that must not come back, and what stands for it.
@@ -118,6 +139,14 @@ impl Mask {
             value: Zeroizing::new(secret.value().to_owned()),
             placeholder: secret.placeholder.clone(),
         }
+    }
+
+    /// The encoded credentials that were put in place of the agent's.
+    fn of_credentials(revealed: &HeaderValue, given: &HeaderValue) -> Option<Self> {
+        Some(Self {
+            value: Zeroizing::new(credentials(revealed)?.to_owned()),
+            placeholder: credentials(given)?.to_owned(),
+        })
     }
 
     /// Whether a body keeps its length.
@@ -268,6 +297,43 @@ mod tests {
         );
         assert!(revealed.is_sensitive());
         assert!(replaced(&HeaderValue::from_static("Bearer x"), "PLACE", "secret").is_none());
+    }
+
+    #[test]
+    fn a_value_comes_back_in_no_part_of_a_header() {
+        let mask = Rc::new(Mask {
+            value: Zeroizing::new("Secret".to_owned()),
+            placeholder: "PLACE!".to_owned(),
+        });
+        let mut headers = HeaderMap::new();
+        headers.append("x-said", HeaderValue::from_bytes(b"caf\xc3\xa9 Secret").unwrap());
+        headers.append("x-said", HeaderValue::from_static("Secret, Secret"));
+        headers.insert("x-secret-x", HeaderValue::from_static("1"));
+        take_out(&[mask], &mut headers);
+        let said: Vec<&[u8]> = headers
+            .get_all("x-said")
+            .iter()
+            .map(HeaderValue::as_bytes)
+            .collect();
+        assert_eq!(said, [b"caf\xc3\xa9 PLACE!".as_slice(), b"PLACE!, PLACE!"]);
+        assert!(!headers.contains_key("x-secret-x"));
+    }
+
+    #[test]
+    fn encoded_credentials_come_back_as_they_were_given() {
+        let given = HeaderValue::from_str(&format!("basic {}", STANDARD.encode("me:PLACE"))).unwrap();
+        let revealed = replaced(&given, "PLACE", "secret").unwrap();
+        let mask = Mask::of_credentials(&revealed, &given).unwrap();
+        let mut body = Masked::new((), vec![Rc::new(mask)]);
+        let told = format!("it is {}.", STANDARD.encode("me:secret"));
+        let passed = body.pass(told.as_bytes());
+        assert_eq!(
+            passed,
+            format!("it is {}.", STANDARD.encode("me:PLACE")).as_bytes()
+        );
+        let bearer = HeaderValue::from_static("Bearer PLACE");
+        let revealed = replaced(&bearer, "PLACE", "secret").unwrap();
+        assert!(Mask::of_credentials(&revealed, &bearer).is_none());
     }
 
     #[test]
