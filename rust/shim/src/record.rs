@@ -67,6 +67,8 @@ pub struct Group {
     pub action: String,
     pub resource: String,
     pub rule: String,
+    /// The limit that was spent, where the rule allows it.
+    pub spent: Option<String>,
 }
 
 /// What a run's report is made of.
@@ -184,6 +186,7 @@ impl Recorder {
             action: denial.action.clone(),
             resource: denial.resource.clone(),
             rule: denial.rule.clone(),
+            spent: (denial.verdict == Verdict::Limited).then(|| denial.operation.clone()),
         };
         *state.groups.entry(group).or_insert(0) += 1;
         let now = clock::boot_ns();

@@ -3,7 +3,7 @@
 
 use crate::description::Report;
 use crate::policy::Policy;
-use crate::record::{Totals, printable};
+use crate::record::{Group, Totals, printable};
 use serde_json::json;
 use std::io::Write as _;
 
@@ -62,10 +62,11 @@ fn text(policy: &Policy, totals: &Totals, run: &str) -> String {
         if let Some(because) = policy.because(&group.rule) {
             lines.push(format!("      because {because}"));
         }
-        match policy.fix(&group.action, &group.resource) {
-            Some(line) => lines.push(format!("      would allow it: {line}")),
-            None => lines.push("      no line of a policy allows it".to_owned()),
-        }
+        lines.push(match (&group.spent, fix(policy, group)) {
+            (Some(spent), _) => format!("      {spent}"),
+            (None, Some(line)) => format!("      would allow it: {line}"),
+            (None, None) => "      no line of a policy allows it".to_owned(),
+        });
     }
     if !unlisted.is_empty() {
         let count: u64 = unlisted.iter().map(|(_, count)| count).sum();
@@ -106,6 +107,14 @@ fn consequence(key: &str) -> Option<&'static str> {
     }
 }
 
+/// The line that would allow what was denied; what a limit refused is allowed already.
+fn fix(policy: &Policy, group: &Group) -> Option<String> {
+    let denied = group.spent.is_none();
+    denied
+        .then(|| policy.fix(&group.action, &group.resource))
+        .flatten()
+}
+
 fn json(policy: &Policy, totals: &Totals, ending: &str, run: &str) -> String {
     let denials: Vec<_> = totals
         .groups
@@ -114,7 +123,7 @@ fn json(policy: &Policy, totals: &Totals, ending: &str, run: &str) -> String {
             json!({
                 "action": group.action, "resource": group.resource, "rule": group.rule, "count": count,
                 "place": policy.place(&group.rule), "because": policy.because(&group.rule),
-                "would_allow": policy.fix(&group.action, &group.resource),
+                "would_allow": fix(policy, group), "limit": group.spent,
             })
         })
         .collect();
