@@ -2,7 +2,7 @@
 //!
 //! Time is an argument: nanoseconds of one monotonic clock. One `Limits` belongs to one run.
 
-use crate::policy::{Bucket, Compiled};
+use crate::policy::Bucket;
 use crate::rate::RateLimit;
 
 /// Which way payload bytes go.
@@ -10,17 +10,6 @@ use crate::rate::RateLimit;
 pub enum Direction {
     Upload,
     Download,
-}
-
-/// What is counted when it begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Begin {
-    /// A connection whose requests are not seen: it counts for the rate and while it is open.
-    Connection,
-    /// A connection whose requests are counted one by one.
-    Carrier,
-    /// A request in such a connection.
-    Request,
 }
 
 /// A limit that is used up.
@@ -52,7 +41,7 @@ enum Fill {
 
 impl Limits {
     /// All of them full.
-    pub fn new(compiled: &Compiled) -> Self {
+    pub fn new<'a>(buckets: impl IntoIterator<Item = &'a Bucket>) -> Self {
         let fill = |bucket: &Bucket| match bucket {
             Bucket::Rate {
                 count,
@@ -76,42 +65,30 @@ impl Limits {
             _ => Fill::Other,
         };
         Self {
-            fills: compiled.buckets.iter().map(fill).collect(),
+            fills: buckets.into_iter().map(fill).collect(),
         }
     }
 
-    /// Charges something that begins to all of the buckets, or to none if one of them is spent (S9).
+    /// Charges a connection or a request that begins to all of the buckets, or to none if one of them is spent (S9).
     ///
     /// # Errors
     /// The first bucket that is spent.
-    pub fn begin(&mut self, now_ns: u64, begin: Begin, buckets: &[usize]) -> Result<(), Spent> {
-        let (counts, opens) = match begin {
-            Begin::Connection => (true, true),
-            Begin::Carrier => (false, true),
-            Begin::Request => (true, false),
-        };
+    pub fn begin(&mut self, now_ns: u64, buckets: &[usize]) -> Result<(), Spent> {
         for bucket in buckets {
-            match self.fills.get(*bucket) {
-                Some(Fill::Rate(rate)) if counts && !rate.holds(now_ns, 1) => {
-                    let after_ns = Some(rate.wait_ns(now_ns, 1));
-                    return Err(Spent {
-                        bucket: *bucket,
-                        after_ns,
-                    });
-                }
-                Some(Fill::Connections { open, most }) if opens && open >= most => {
-                    return Err(Spent {
-                        bucket: *bucket,
-                        after_ns: None,
-                    });
-                }
-                _ => {}
-            }
+            let after_ns = match self.fills.get(*bucket) {
+                Some(Fill::Rate(rate)) if !rate.holds(now_ns, 1) => Some(rate.wait_ns(now_ns, 1)),
+                Some(Fill::Connections { open, most }) if open >= most => None,
+                _ => continue,
+            };
+            return Err(Spent {
+                bucket: *bucket,
+                after_ns,
+            });
         }
         for bucket in buckets {
             match self.fills.get_mut(*bucket) {
-                Some(Fill::Rate(rate)) if counts => rate.charge(now_ns, 1),
-                Some(Fill::Connections { open, .. }) if opens => *open += 1,
+                Some(Fill::Rate(rate)) => rate.charge(now_ns, 1),
+                Some(Fill::Connections { open, .. }) => *open += 1,
                 _ => {}
             }
         }
@@ -174,8 +151,10 @@ struct ByteRate {
 }
 
 impl ByteRate {
-    /// Bytes for which it is worth to go on.
+    /// Bytes for which it is worth to go on, at most.
     const PIECE: u64 = 16 * 1024;
+    /// How long a slow rate gathers bytes: what is smaller than a piece must not wait for a whole one.
+    const GATHERING_NS: u64 = 50_000_000;
 
     fn new(count: u64, unit_ns: u64, burst: u64) -> Self {
         Self {
@@ -204,7 +183,11 @@ impl ByteRate {
 
     /// How long until a good piece may pass; `None`: it may now.
     fn wait_ns(&self, now_ns: u64) -> Option<u64> {
-        let need = self.cost_ns(self.burst.min(Self::PIECE));
+        let gathered = u128::from(self.count) * u128::from(Self::GATHERING_NS) / u128::from(self.unit_ns);
+        let piece = u64::try_from(gathered)
+            .unwrap_or(Self::PIECE)
+            .clamp(1, Self::PIECE.min(self.burst));
+        let need = self.cost_ns(piece);
         let wait = need.saturating_sub(self.credit_ns(now_ns));
         (wait > 0).then_some(wait)
     }
@@ -221,54 +204,70 @@ mod tests {
 
     const SECOND: u64 = 1_000_000_000;
 
-    fn limits(buckets: &[Bucket]) -> Limits {
-        let mut limits = Limits { fills: Vec::new() };
-        for bucket in buckets {
-            limits.fills.push(match bucket {
-                Bucket::Rate {
-                    count,
-                    unit_ns,
-                    burst,
-                } => Fill::Rate(RateLimit::new(*count, *unit_ns, *burst)),
-                Bucket::Connections { count } => Fill::Connections {
-                    open: 0,
-                    most: *count,
-                },
-                Bucket::Upload {
-                    count,
-                    unit_ns,
-                    burst,
-                } => Fill::Bytes(Direction::Upload, ByteRate::new(*count, *unit_ns, *burst)),
-                _ => Fill::Other,
-            });
+    const fn rate(count: u64, burst: u64) -> Bucket {
+        Bucket::Rate {
+            count,
+            unit_ns: SECOND,
+            burst,
         }
-        limits
+    }
+
+    const fn upload(count: u64, burst: u64) -> Bucket {
+        Bucket::Upload {
+            count,
+            unit_ns: SECOND,
+            burst,
+        }
     }
 
     #[test]
     fn all_are_charged_or_none() {
-        let two = Bucket::Rate {
-            count: 1,
-            unit_ns: SECOND,
-            burst: 2,
-        };
-        let mut limits = limits(&[two, Bucket::Connections { count: 1 }]);
-        assert_eq!(limits.begin(0, Begin::Connection, &[0, 1]), Ok(()));
+        let mut limits = Limits::new(&[rate(1, 2), Bucket::Connections { count: 1 }]);
+        assert_eq!(limits.begin(0, &[0, 1]), Ok(()));
         let full = Spent {
             bucket: 1,
             after_ns: None,
         };
-        assert_eq!(limits.begin(0, Begin::Connection, &[0, 1]), Err(full));
+        assert_eq!(limits.begin(0, &[0, 1]), Err(full));
         // The refusal cost nothing: the second token is there.
-        assert_eq!(limits.begin(0, Begin::Request, &[0]), Ok(()));
+        assert_eq!(limits.begin(0, &[0]), Ok(()));
         let spent = Spent {
             bucket: 0,
             after_ns: Some(SECOND),
         };
-        assert_eq!(limits.begin(0, Begin::Request, &[0]), Err(spent));
-        assert_eq!(limits.begin(SECOND, Begin::Request, &[0]), Ok(()));
+        assert_eq!(limits.begin(0, &[0]), Err(spent));
+        assert_eq!(limits.begin(SECOND, &[0]), Ok(()));
         limits.end(&[0, 1]);
-        assert_eq!(limits.begin(SECOND, Begin::Carrier, &[0, 1]), Ok(()));
+        assert_eq!(limits.begin(SECOND, &[1]), Ok(()));
+    }
+
+    #[test]
+    fn little_does_not_wait_for_a_whole_piece() {
+        // 1 KiB/s: a piece of 16 KiB would take 16 s.
+        let mut limits = Limits::new(&[upload(1024, 64 * 1024)]);
+        limits.passed(0, &[0], 64 * 1024);
+        let spent = limits.passing(0, &[0]).unwrap_err();
+        assert!(spent.after_ns.unwrap() <= ByteRate::GATHERING_NS, "{spent:?}");
+        assert_eq!(limits.passing(SECOND, &[0]), Ok(1024));
+    }
+
+    /// What happened to a bucket, with the time: the plain meaning of S9, which keeps all of it.
+    #[derive(Default)]
+    struct Told(Vec<(u64, u64)>);
+
+    impl Told {
+        /// Whether in each window at most `burst + count·w/SECOND` passed.
+        fn holds(&self, count: u64, burst: u64) -> bool {
+            self.0.iter().enumerate().all(|(index, (from, _))| {
+                let mut sum = 0u128;
+                self.0[index..].iter().all(|(to, amount)| {
+                    sum += u128::from(*amount);
+                    sum <= u128::from(burst)
+                        + u128::from(count) * u128::from(to - from) / u128::from(SECOND)
+                        + 1
+                })
+            })
+        }
     }
 
     proptest! {
@@ -277,15 +276,16 @@ mod tests {
             count in 1u64..1_000_000, burst in 1u64..200_000,
             steps in prop::collection::vec((0u64..2 * SECOND, 1u64..100_000), 1..60),
         ) {
-            let mut limits = limits(&[Bucket::Upload { count, unit_ns: SECOND, burst }]);
-            let (mut now, mut passed) = (0u64, Vec::new());
+            let mut limits = Limits::new(&[upload(count, burst)]);
+            let (mut now, mut told) = (0u64, Told::default());
             for (step, wanted) in steps {
                 now += step;
                 match limits.passing(now, &[0]) {
                     Ok(most) => {
+                        prop_assert!(most > 0);
                         let bytes = most.min(wanted);
                         limits.passed(now, &[0], bytes);
-                        passed.push((now, bytes));
+                        told.0.push((now, bytes));
                     }
                     Err(spent) => {
                         let later = now + spent.after_ns.unwrap();
@@ -293,26 +293,61 @@ mod tests {
                     }
                 }
             }
-            for (index, (from, _)) in passed.iter().enumerate() {
-                let mut sum = 0u128;
-                for (to, bytes) in &passed[index..] {
-                    sum += u128::from(*bytes);
-                    prop_assert!(sum <= u128::from(burst) + u128::from(count) * u128::from(to - from) / u128::from(SECOND) + 1);
-                }
-            }
+            prop_assert!(told.holds(count, burst));
         }
 
         #[test]
         fn a_wait_that_is_told_is_the_shortest(count in 1u64..50, burst in 1u64..5, asked in prop::collection::vec(0u64..SECOND, 1..40)) {
-            let mut limits = limits(&[Bucket::Rate { count, unit_ns: SECOND, burst }]);
+            let mut limits = Limits::new(&[rate(count, burst)]);
             let mut now = 0;
             for step in asked {
                 now += step;
-                if let Err(spent) = limits.begin(now, Begin::Request, &[0]) {
+                if let Err(spent) = limits.begin(now, &[0]) {
                     let wait = spent.after_ns.unwrap();
-                    prop_assert!(limits.clone().begin(now + wait - 1, Begin::Request, &[0]).is_err());
-                    prop_assert!(limits.clone().begin(now + wait, Begin::Request, &[0]).is_ok());
+                    prop_assert!(limits.clone().begin(now + wait - 1, &[0]).is_err());
+                    prop_assert!(limits.clone().begin(now + wait, &[0]).is_ok());
                 }
+            }
+        }
+
+        /// Connections to three hosts, whose rules share a limit of the block: each limit holds on its own, and what is
+        /// refused leaves every one as it was.
+        #[test]
+        fn each_limit_holds_whatever_the_others_do(
+            rates in prop::collection::vec((1u64..20, 1u64..6), 3), most in prop::collection::vec(1u64..5, 3), all in 1u64..8,
+            steps in prop::collection::vec((0u64..SECOND, 0usize..3, any::<bool>()), 1..120),
+        ) {
+            let mut buckets: Vec<Bucket> = rates.iter().map(|(count, burst)| rate(*count, *burst)).collect();
+            buckets.extend(most.iter().map(|count| Bucket::Connections { count: *count }));
+            buckets.push(Bucket::Connections { count: all });
+            let mut limits = Limits::new(&buckets);
+            let (mut now, mut open) = (0u64, [0u64; 3]);
+            let mut told: [Told; 3] = Default::default();
+            for (step, host, opens) in steps {
+                now += step;
+                let charged = [host, 3 + host, 6];
+                if opens {
+                    let before = format!("{limits:?}");
+                    match limits.begin(now, &charged) {
+                        Ok(()) => {
+                            open[host] += 1;
+                            told[host].0.push((now, 1));
+                        }
+                        Err(spent) => {
+                            prop_assert_eq!(before, format!("{limits:?}"));
+                            prop_assert!(charged.contains(&spent.bucket));
+                            let counted = open[host] >= most[host] || open.iter().sum::<u64>() >= all;
+                            prop_assert!(spent.after_ns.is_some() || counted);
+                        }
+                    }
+                } else if open[host] > 0 {
+                    limits.end(&charged);
+                    open[host] -= 1;
+                }
+                prop_assert!(open[host] <= most[host] && open.iter().sum::<u64>() <= all);
+            }
+            for (told, (count, burst)) in told.iter().zip(&rates) {
+                prop_assert!(told.holds(*count, *burst));
             }
         }
     }

@@ -3,8 +3,8 @@
 
 mod forms;
 
-use forms::engine;
-use replicante_core::engine::Engine;
+use forms::{engine, limited};
+use replicante_core::engine::{Charge, Engine};
 use replicante_core::policy::Action;
 use replicante_core::request::{Outcome, Request};
 
@@ -133,4 +133,54 @@ fn what_may_not_be_resolved_may_not_be_connected_to() {
         is_allowed(&engine(&[(0, ANY), (0, all)]), &ask("93.184.215.14")),
         "an address needs no resolving"
     );
+}
+
+/// 0: rate of the block, 1: connections of the block, 2: rate of a rule, 3: bytes of a rule.
+const BUCKETS: &str = r#"{"kind":"rate","count":1,"unit_ns":1,"burst":1},{"kind":"connections","count":1},
+    {"kind":"rate","count":1,"unit_ns":1,"burst":1},{"kind":"upload","count":1,"unit_ns":1,"burst":1}"#;
+
+#[test]
+fn a_rate_counts_requests_where_the_rule_reads_them() {
+    let plain = r#""effect":"allow","action":"connect","kind":"name","pattern":"db.example","ports":[[443,443]],"protocol":"tcp","limits":[2,3]"#;
+    let engine = limited(BUCKETS, "0,1", &[(0, plain)]);
+    assert_eq!(
+        engine.charged(Charge::Connection, &ask("db.example")),
+        [0, 1, 2, 3]
+    );
+    assert!(engine.charged(Charge::Request, &ask("db.example")).is_empty());
+
+    let reads = plain.replace("\"limits\"", r#""inspect":true,"methods":["GET"],"limits""#);
+    let engine = limited(
+        BUCKETS,
+        "0,1",
+        &[(0, reads.as_str()), (0, &plain.replace("[2,3]", "[]"))],
+    );
+    assert_eq!(engine.charged(Charge::Connection, &ask("db.example")), [1, 3]);
+    let get = Request {
+        method: Some("GET"),
+        path: Some("/"),
+        ..ask("db.example")
+    };
+    assert_eq!(engine.charged(Charge::Request, &get), [0, 2]);
+    // Another rule allows this one; the limit of the block counts it all the same.
+    let put = Request {
+        method: Some("PUT"),
+        ..get
+    };
+    assert_eq!(engine.charged(Charge::Request, &put), [0]);
+}
+
+#[test]
+fn a_limit_of_an_address_counts_connections_by_name() {
+    let name = r#""effect":"allow","action":"connect","kind":"name","pattern":"db.example","ports":[[443,443]],"protocol":"tcp""#;
+    let ten = r#""effect":"allow","action":"connect","kind":"net","pattern":"10.0.0.0/8","ports":[[443,443]],"protocol":"tcp","limits":[2]"#;
+    let engine = limited(BUCKETS, "", &[(0, name), (0, ten)]);
+    assert!(engine.charged(Charge::Connection, &ask("db.example")).is_empty());
+    let resolved = Request {
+        resolves: Some(&["10.0.0.5"]),
+        ..ask("db.example")
+    };
+    assert!(is_allowed(&engine, &resolved));
+    assert_eq!(engine.charged(Charge::Connection, &resolved), [2]);
+    assert_eq!(engine.charged(Charge::Connection, &ask("64:ff9b::a00:5")), [2]);
 }

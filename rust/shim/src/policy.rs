@@ -23,6 +23,15 @@ const MOST_LOCAL_PORTS: usize = 64;
 /// The first port that needs no capability (`ip_unprivileged_port_start` of a new namespace).
 const FIRST_UNPRIVILEGED: u16 = 1024;
 
+/// One of the limits of a policy.
+pub struct Limit {
+    pub bucket: Bucket,
+    /// Id of the rule that it belongs to.
+    pub owner: String,
+    /// The limit as the language writes it.
+    pub words: String,
+}
+
 pub struct Policy {
     engine: Engine,
     /// What no policy shows.
@@ -207,25 +216,20 @@ impl Policy {
         }
     }
 
-    /// The id of the rule that has a limit, or what is bounded as a whole.
-    pub fn limit_owner(&self, bucket: usize) -> String {
-        let rule = self
-            .compiled()
-            .rules
-            .iter()
-            .find(|rule| rule.limits.contains(&bucket));
-        rule.map_or_else(|| "network limit".to_owned(), |rule| self.rule_id(rule.source))
-    }
-
-    /// A limit in words, as the language writes it.
-    pub fn limit_words(&self, bucket: usize) -> String {
-        match self.compiled().buckets.get(bucket) {
-            Some(Bucket::Rate { count, unit_ns, .. }) => format!("rate {count}/{}", unit(*unit_ns)),
-            Some(Bucket::Connections { count }) => format!("connections {count}"),
-            Some(Bucket::Upload { count, unit_ns, .. }) => format!("upload {count}B/{}", unit(*unit_ns)),
-            Some(Bucket::Download { count, unit_ns, .. }) => format!("download {count}B/{}", unit(*unit_ns)),
-            _ => String::new(),
-        }
+    /// The limits, as the policy's buckets are numbered.
+    pub fn limits(&self) -> Vec<Limit> {
+        let buckets = self.compiled().buckets.iter().enumerate();
+        buckets
+            .map(|(index, bucket)| {
+                let mut rules = self.compiled().rules.iter();
+                let rule = rules.find(|rule| rule.limits.contains(&index));
+                Limit {
+                    bucket: bucket.clone(),
+                    owner: rule.map_or_else(|| "network limit".to_owned(), |rule| self.rule_id(rule.source)),
+                    words: limit_words(bucket),
+                }
+            })
+            .collect()
     }
 
     fn source(&self, id: &str) -> Option<&Source> {
@@ -441,8 +445,31 @@ fn unit(ns: u64) -> &'static str {
         ..60 => "s",
         60..3600 => "min",
         3600..86400 => "h",
-        _ => "d",
+        _ => "day",
     }
+}
+
+/// A limit as the language writes it; of the network alone.
+fn limit_words(bucket: &Bucket) -> String {
+    match bucket {
+        Bucket::Rate { count, unit_ns, .. } => format!("rate {count}/{}", unit(*unit_ns)),
+        Bucket::Connections { count } => format!("connections {count}"),
+        Bucket::Upload { count, unit_ns, .. } => format!("upload {}/{}", size(*count), unit(*unit_ns)),
+        Bucket::Download { count, unit_ns, .. } => format!("download {}/{}", size(*count), unit(*unit_ns)),
+        _ => String::new(),
+    }
+}
+
+/// A size in the largest unit that has a whole number of it (T5).
+fn size(bytes: u64) -> String {
+    let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
+    let fits = units
+        .into_iter()
+        .find(|(bits, _)| bytes.trailing_zeros() >= *bits);
+    fits.map_or_else(
+        || format!("{bytes}B"),
+        |(bits, unit)| format!("{}{unit}", bytes >> bits),
+    )
 }
 
 fn take_apart(glob: &Glob) -> Pattern {

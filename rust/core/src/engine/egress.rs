@@ -4,7 +4,7 @@
 use super::Engine;
 use super::network::{Target, port_fits, protocol_fits};
 use crate::host::{Host, Network};
-use crate::policy::{Action, HostKind, Protocol, Rule};
+use crate::policy::{Action, Bucket, HostKind, Protocol, Rule};
 use crate::request::Request;
 use std::collections::BTreeSet;
 
@@ -17,6 +17,15 @@ pub enum Reading {
     Requests,
     /// Every request, inside TLS as well.
     Inspected,
+}
+
+/// What is charged to limits when it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Charge {
+    /// A connection: its bytes, its place among those that are open, and where its requests are not read also rates.
+    Connection,
+    /// A request that is read: rates.
+    Request,
 }
 
 /// A block of addresses that an allow rule names, with ports.
@@ -39,14 +48,7 @@ impl Engine {
             .into_iter()
             .map(|entry| &self.compiled.rules[entry as usize])
             .filter(|rule| protocol_fits(rule, request) && port_fits(rule, request))
-            .map(|rule| match rule {
-                Rule { inspect: true, .. } => Reading::Inspected,
-                Rule {
-                    protocol: Some(Protocol::Http),
-                    ..
-                } => Reading::Requests,
-                _ => Reading::Greeting,
-            });
+            .map(reads);
         readings.max().unwrap_or(Reading::Greeting)
     }
 
@@ -55,13 +57,26 @@ impl Engine {
         self.connects().any(|rule| rule.inspect)
     }
 
-    /// Indices of the buckets that a request is charged to: those of all allow rules that match it, and of the block (S9).
-    pub fn charged(&self, request: &Request<'_>) -> Vec<usize> {
-        let mut buckets: BTreeSet<usize> = self.compiled.blocks.network.iter().copied().collect();
-        for entry in self.connect_entries(request) {
+    /// Indices of the buckets that something is charged to: those of all allow rules that match it, by name or by an
+    /// address that it resolves to, and of the block (S9, N14).
+    ///
+    /// A connection of which no request is known yet is matched by every rule that one could match.
+    pub fn charged(&self, charge: Charge, request: &Request<'_>) -> Vec<usize> {
+        let counts = |bucket: &usize, is_read: bool| match self.compiled.buckets.get(*bucket) {
+            Some(Bucket::Rate { .. }) => is_read == (charge == Charge::Request),
+            _ => charge == Charge::Connection,
+        };
+        let is_read = self.reading(request) != Reading::Greeting;
+        let of_block = self.compiled.blocks.network.iter();
+        let mut buckets: BTreeSet<usize> = of_block
+            .copied()
+            .filter(|bucket| counts(bucket, is_read))
+            .collect();
+        for entry in self.entries_on_the_way(request) {
             let rule = &self.compiled.rules[entry as usize];
             if rule.effect.allows() {
-                buckets.extend(&rule.limits);
+                let is_read = reads(rule) != Reading::Greeting;
+                buckets.extend(rule.limits.iter().filter(|bucket| counts(bucket, is_read)));
             }
         }
         buckets.into_iter().collect()
@@ -120,6 +135,18 @@ impl Engine {
     fn connects(&self) -> impl Iterator<Item = &Rule> {
         let rules = self.compiled.rules.iter();
         rules.filter(|rule| rule.action == Action::Connect && rule.effect.allows())
+    }
+}
+
+/// How much a rule wants to be read.
+fn reads(rule: &Rule) -> Reading {
+    match rule {
+        Rule { inspect: true, .. } => Reading::Inspected,
+        Rule {
+            protocol: Some(Protocol::Http),
+            ..
+        } => Reading::Requests,
+        _ => Reading::Greeting,
     }
 }
 

@@ -23,7 +23,7 @@ use mcp::Subjects;
 use network::Hosts;
 use std::collections::HashMap;
 
-pub use egress::{Literal, Reading};
+pub use egress::{Charge, Literal, Reading};
 pub use explain::{Difference, Explanation, NearestAllow};
 pub use files::FileRights;
 

@@ -320,6 +320,28 @@ impl Engine {
         }
     }
 
+    /// Entries that match a request to connect, by what it asks for or by an address that is decided with it.
+    pub(super) fn entries_on_the_way(&self, request: &Request<'_>) -> Vec<u32> {
+        let asked = match Host::parse(request.resource) {
+            Ok(Host::Address(address)) => embedded(address).map(IpAddr::V4),
+            _ => None,
+        };
+        let resolved = request.resolves.into_iter().flatten();
+        let met = resolved
+            .filter_map(|text| parse_address(text))
+            .flat_map(views)
+            .chain(asked);
+        let http = Http {
+            method: request.method,
+            path: url_path(request.path),
+        };
+        let mut entries = self.connect_entries(request);
+        entries.extend(
+            met.flat_map(|address| self.fitting(Target::Met(&Host::Address(address)), request, &http)),
+        );
+        entries
+    }
+
     /// Entries that match host, port, protocol and as much of the HTTP request as has been seen.
     fn fitting(&self, target: Target<'_>, request: &Request<'_>, http: &Http<'_>) -> Vec<u32> {
         let mut found = self.connect.matching(&self.compiled.rules, target);

@@ -1,6 +1,5 @@
 //! One connection from its acceptance to its end.
 
-use super::budget;
 use super::gate::{Gate, Refusal};
 use super::greeting::{Greeting, Reader};
 use super::inspect::Inspection;
@@ -11,7 +10,7 @@ use super::target::Target;
 use super::upstream::{self, Upstream};
 use replicante_core::engine::Reading;
 use replicante_core::host::Host;
-use replicante_core::limits::{Begin, Direction};
+use replicante_core::limits::Direction;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
@@ -57,16 +56,16 @@ impl From<Refusal> for Broken {
 
 /// Serves one connection. What is refused or breaks ends by a reset.
 pub async fn serve(way: Rc<Way>, client: TcpStream, target: Target) {
-    let terms = match way.gate.may_connect(&target) {
-        Ok(terms) => terms,
+    let reading = match way.gate.may_connect(&target) {
+        Ok(reading) => reading,
         Err(refusal) => {
             way.gate.refused(&target, &refusal);
             return relay::reset(&client);
         }
     };
-    match terms.reading {
+    match reading {
         Reading::Greeting => {
-            if let Err(broken) = converse(&way, &client, &target, terms.buckets).await {
+            if let Err(broken) = converse(&way, &client, &target).await {
                 if let Broken::Refused(refusal) = &broken {
                     way.gate.refused(&target, refusal);
                 }
@@ -116,10 +115,11 @@ async fn ended(
         .map_err(late)??)
 }
 
-async fn converse(way: &Way, client: &TcpStream, target: &Target, buckets: Vec<usize>) -> Result<(), Broken> {
+async fn converse(way: &Way, client: &TcpStream, target: &Target) -> Result<(), Broken> {
     let resolved = way.upstream.resolve(target).await?;
     let addresses = way.gate.admitted(target, &resolved)?;
-    let share = budget::open(&way.gate, target, Begin::Connection, buckets).await?;
+    let charged = way.gate.charged(target, &addresses);
+    let share = way.gate.budget.open(charged).await?;
     let server = upstream::connect(&addresses, target.port).await?;
     // Small writes of either side must not wait for each other.
     let _ = client.set_nodelay(true);
@@ -127,8 +127,7 @@ async fn converse(way: &Way, client: &TcpStream, target: &Target, buckets: Vec<u
     let up = async {
         let meter = share.meter(Direction::Upload);
         let first = greeting(client, target).await?;
-        meter.passed(first.len());
-        relay::write_all(&server, &first).await?;
+        relay::send(&server, &first, &meter).await?;
         Ok(relay::pass(client, &server, &meter).await?)
     };
     let down = async { Ok(relay::pass(&server, client, &share.meter(Direction::Download)).await?) };

@@ -7,10 +7,9 @@ use super::target::Target;
 use super::upstream::Resolved;
 use crate::policy::Policy;
 use crate::record::{Denial, Process, Recorder, Verdict};
-use replicante_core::engine::Reading;
+use replicante_core::engine::{Charge, Reading};
 use replicante_core::policy::{Action, Protocol};
 use replicante_core::request::{Decision, Outcome, Request};
-use serde_json::json;
 use std::cell::RefCell;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -74,17 +73,10 @@ pub enum Sent {
     Other(u8),
 }
 
-/// On what terms a connection is open.
-pub struct Terms {
-    pub reading: Reading,
-    /// The limits that it is charged to.
-    pub buckets: Vec<usize>,
-}
-
 /// What the tasks of one run share.
 pub struct Gate {
     pub names: RefCell<Names>,
-    pub budget: Budget,
+    pub budget: Arc<Budget>,
     policy: Arc<Policy>,
     recorder: Arc<Recorder>,
 }
@@ -93,7 +85,7 @@ impl Gate {
     pub fn new(policy: Arc<Policy>, recorder: Arc<Recorder>) -> Self {
         Self {
             names: RefCell::default(),
-            budget: Budget::new(policy.compiled()),
+            budget: Budget::new(policy.limits(), Arc::clone(&recorder)),
             policy,
             recorder,
         }
@@ -108,21 +100,31 @@ impl Gate {
         self.allowed(decision, "resolve")
     }
 
-    /// Whether a connection may be opened, before anything is known of addresses.
+    /// Whether a connection may be opened, before anything is known of addresses, and how much of it is to be read.
     ///
     /// # Errors
     /// The rule that refuses it.
-    pub fn may_connect(&self, target: &Target) -> Result<Terms, Refusal> {
+    pub fn may_connect(&self, target: &Target) -> Result<Reading, Refusal> {
         let host = target.host.to_string();
         let request = Request {
             port: Some(target.port),
             ..Request::new(Action::Connect, &host)
         };
         self.allowed(self.policy.engine().decide(&request), "connect")?;
-        Ok(Terms {
-            reading: self.policy.engine().reading(&request),
-            buckets: self.policy.engine().charged(&request),
-        })
+        Ok(self.policy.engine().reading(&request))
+    }
+
+    /// The limits that a connection to one of these addresses is charged to.
+    pub fn charged(&self, target: &Target, addresses: &[IpAddr]) -> Vec<usize> {
+        let host = target.host.to_string();
+        let texts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let request = Request {
+            port: Some(target.port),
+            resolves: Some(&texts),
+            ..Request::new(Action::Connect, &host)
+        };
+        self.policy.engine().charged(Charge::Connection, &request)
     }
 
     /// Whether a request may be passed on; gives the limits that it is charged to.
@@ -148,7 +150,7 @@ impl Gate {
             ..Request::new(Action::Connect, &host)
         };
         self.allowed(self.policy.engine().decide(&request), "request")?;
-        Ok(self.policy.engine().charged(&request))
+        Ok(self.policy.engine().charged(Charge::Request, &request))
     }
 
     /// What a client is told of a request that was refused.
@@ -161,9 +163,10 @@ impl Gate {
             .policy
             .because(&refusal.rule)
             .map(|because| format!("because {because}\n"));
-        let fix = self
-            .policy
-            .fix("connect", named)
+        // What is allowed needs no line but time.
+        let fix = Some(refusal.verdict)
+            .filter(|verdict| *verdict == Verdict::Denied)
+            .and_then(|_| self.policy.fix("connect", named))
             .map(|line| format!("would allow it: {line}\n"));
         format!(
             "replicante: refused: {named}\n{}\nrule {}{}\n{}{}",
@@ -258,26 +261,6 @@ impl Gate {
             verdict: Verdict::Denied,
         };
         self.record("net.connect", "connect", target.to_string(), refusal, errno);
-    }
-
-    /// Records that a limit is spent, and why the client sees a reset.
-    pub fn spent(&self, target: &Target, bucket: usize) -> Refusal {
-        Refusal {
-            rule: self.policy.limit_owner(bucket),
-            why: format!("{}: {}", self.policy.limit_words(bucket), target),
-            verdict: Verdict::Limited,
-        }
-    }
-
-    /// Records that a limit on bytes slows transfers down.
-    pub fn slowed(&self, bucket: usize) {
-        let (rule, words) = (self.policy.limit_owner(bucket), self.policy.limit_words(bucket));
-        let fields =
-            json!({"d": "limit", "r": rule, "action": "connect", "resource": words, "operation": "slowed"});
-        // What can't be written ends the run at the next tick.
-        if let Err(error) = self.recorder.life("net.budget", &fields) {
-            self.recorder.fail(error.to_string());
-        }
     }
 
     fn allowed(&self, decision: Decision, operation: &str) -> Result<(), Refusal> {

@@ -11,6 +11,7 @@ mod gate;
 pub mod greeting;
 mod inspect;
 mod log;
+mod metered;
 mod names;
 mod proxy;
 mod relay;

@@ -44,6 +44,20 @@ pub async fn pass(from: &TcpStream, to: &TcpStream, meter: &Meter) -> io::Result
     }
 }
 
+/// Passes on what was read already.
+///
+/// # Errors
+/// When the other end is gone.
+pub async fn send(to: &TcpStream, mut rest: &[u8], meter: &Meter) -> io::Result<()> {
+    while !rest.is_empty() {
+        let (piece, more) = rest.split_at(meter.allowance().await.min(rest.len()));
+        meter.passed(piece.len());
+        write_all(to, piece).await?;
+        rest = more;
+    }
+    Ok(())
+}
+
 /// Writes all of it.
 ///
 /// # Errors

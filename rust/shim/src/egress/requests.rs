@@ -2,28 +2,25 @@
 //!
 //! hyper reads and writes; nothing of a request's own bytes is passed on. Bodies are passed on as they come.
 
-use super::budget::{self, Meter, Share};
 use super::connection::Way;
 use super::gate::Refusal;
 use super::inspect;
+use super::metered::Metered;
 use super::reveal::{self, Mask, Masked};
 use super::target::Target;
 use super::upstream;
 use crate::record::Verdict;
 use http_body_util::{Either, Full};
-use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
+use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::SendRequest;
 use hyper::ext::ReasonPhrase;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use replicante_core::limits::{Begin, Direction};
 use std::cell::RefCell;
 use std::convert::Infallible;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -58,7 +55,7 @@ pub enum Aim {
 }
 
 /// What is sent on or back.
-type Passed = Either<Masked<Metered>, Full<Bytes>>;
+type Passed = Either<Masked<Incoming>, Full<Bytes>>;
 
 /// Serves the requests of one connection until it ends.
 ///
@@ -112,8 +109,7 @@ struct Carrier {
 
 struct Server {
     target: Target,
-    sender: SendRequest<Metered>,
-    share: Rc<Share>,
+    sender: SendRequest<Incoming>,
 }
 
 /// Why a request gets an answer of ours.
@@ -188,7 +184,7 @@ impl Carrier {
     }
 
     /// Decides a request and gives the server's answer.
-    async fn pass(&self, mut request: Request<Incoming>) -> Result<Response<Masked<Metered>>, Unpassed> {
+    async fn pass(&self, mut request: Request<Incoming>) -> Result<Response<Masked<Incoming>>, Unpassed> {
         let target = self.target(&request)?;
         let gate = &self.way.gate;
         let buckets = gate.may_request(
@@ -197,7 +193,6 @@ impl Carrier {
             request.method().as_str(),
             request.uri().path(),
         )?;
-        budget::wait(gate, &target, Begin::Request, &buckets).await?;
         let mut masks = self.way.secrets.masks(&target);
         if !masks.is_empty() && websocket(&request) {
             let why = "a WebSocket to a host that gets a secret can't be kept free of it";
@@ -232,26 +227,28 @@ impl Carrier {
             // Nor can what is cut by the client, so that each part has a piece of it.
             sent.headers_mut().remove(header::RANGE);
         }
-        let (mut sender, share) = self.server(&target).await?;
-        let body = Metered::new(body, share.meter(Direction::Upload));
+        let mut sender = self.server(&target).await?;
+        if let Err(refusal) = gate.budget.charge(&buckets).await {
+            self.keep(target, sender);
+            return Err(refusal.into());
+        }
         let answered = sender.send_request(sent.map(|()| body)).await;
         let mut response = answered?;
-        self.keep(target, sender, Rc::clone(&share));
+        self.keep(target, sender);
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         match upgraded {
             Some(client) if switched => {
-                let share_of_answer = share.meter(Direction::Download);
                 let server = hyper::upgrade::on(&mut response);
                 tokio::task::spawn_local(async move {
                     if let (Ok(client), Ok(server)) = futures_util::join!(client, server) {
-                        converse(client, server, &share).await;
+                        // An end of either side that is not clean ends both.
+                        let (mut client, mut server) = (TokioIo::new(client), TokioIo::new(server));
+                        let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
                     }
                 });
-                let mut response = response;
                 let headers = std::mem::take(response.headers_mut());
                 *response.headers_mut() = end_to_end(headers, true);
-                let meter = share_of_answer;
-                return Ok(response.map(|body| Masked::new(Metered::new(body, meter), masks)));
+                return Ok(response.map(|body| Masked::new(body, masks)));
             }
             _ if switched => return Err(Unpassed::Failed("the server changed the protocol unasked".into())),
             _ => {}
@@ -262,8 +259,7 @@ impl Carrier {
         if !masks.is_empty() {
             clean(&mut response, &masks)?;
         }
-        let meter = share.meter(Direction::Download);
-        Ok(response.map(|body| Masked::new(Metered::new(body, meter), masks)))
+        Ok(response.map(|body| Masked::new(body, masks)))
     }
 
     /// Whom a request is for, if it says so in one way.
@@ -297,29 +293,28 @@ impl Carrier {
     }
 
     /// A connection to the target: the one that is open, or a new one.
-    async fn server(&self, target: &Target) -> Result<(SendRequest<Metered>, Rc<Share>), Unpassed> {
+    async fn server(&self, target: &Target) -> Result<SendRequest<Incoming>, Unpassed> {
         let open = self
             .server
             .borrow_mut()
             .take()
             .filter(|server| server.target == *target);
-        if let Some(Server {
-            mut sender, share, ..
-        }) = open
+        if let Some(Server { mut sender, .. }) = open
             && sender.ready().await.is_ok()
         {
-            return Ok((sender, share));
+            return Ok(sender);
         }
-        let terms = self.way.gate.may_connect(target)?;
+        self.way.gate.may_connect(target)?;
         let resolved = self.way.upstream.resolve(target).await?;
         let addresses = self.way.gate.admitted(target, &resolved)?;
-        let share = budget::open(&self.way.gate, target, Begin::Carrier, terms.buckets).await?;
+        let charged = self.way.gate.charged(target, &addresses);
+        let share = self.way.gate.budget.open(charged).await?;
         let failed = |error: std::io::Error| Unpassed::Failed(error.to_string());
         let stream = upstream::connect(&addresses, target.port).await.map_err(failed)?;
         // A request that is whole must not wait for the answer to the one before.
         let _ = stream.set_nodelay(true);
         let sender = match self.scheme {
-            Scheme::Http => handshake(stream).await?,
+            Scheme::Http => handshake(Metered::new(stream, share)).await?,
             Scheme::Https => {
                 let inspection = self.way.inspection.as_ref().ok_or(Unpassed::Malformed("TLS"))?;
                 let stream = inspection.connect(target, stream).await.map_err(|error| {
@@ -329,22 +324,18 @@ impl Carrier {
                         failed(error)
                     }
                 })?;
-                handshake(stream).await?
+                handshake(Metered::new(stream, share)).await?
             }
         };
-        Ok((sender, Rc::new(share)))
+        Ok(sender)
     }
 
-    fn keep(&self, target: Target, sender: SendRequest<Metered>, share: Rc<Share>) {
-        *self.server.borrow_mut() = Some(Server {
-            target,
-            sender,
-            share,
-        });
+    fn keep(&self, target: Target, sender: SendRequest<Incoming>) {
+        *self.server.borrow_mut() = Some(Server { target, sender });
     }
 }
 
-async fn handshake<S>(stream: S) -> Result<SendRequest<Metered>, hyper::Error>
+async fn handshake<S>(stream: S) -> Result<SendRequest<Incoming>, hyper::Error>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -357,19 +348,6 @@ where
         let _ = connection.with_upgrades().await;
     });
     Ok(sender)
-}
-
-/// Passes both directions of a connection on that speaks something else than HTTP now.
-async fn converse(client: hyper::upgrade::Upgraded, server: hyper::upgrade::Upgraded, share: &Share) {
-    let (client_reads, client_writes) = tokio::io::split(TokioIo::new(client));
-    let (server_reads, server_writes) = tokio::io::split(TokioIo::new(server));
-    let (up, down) = (share.meter(Direction::Upload), share.meter(Direction::Download));
-    // An end of either side that is not clean ends both.
-    let _ = futures_util::future::try_join(
-        budget::copy(client_reads, server_writes, &up),
-        budget::copy(server_reads, client_writes, &down),
-    )
-    .await;
 }
 
 /// Whether a request asks for a WebSocket (RFC 6455 §4.1).
@@ -455,64 +433,4 @@ fn own(status: StatusCode, text: &str) -> Response<Passed> {
     let kind = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
     response
-}
-
-/// A body that is counted while it passes, and slowed by what it is charged to.
-pub struct Metered {
-    body: Incoming,
-    meter: Rc<Meter>,
-    /// Whether the next frame may pass; else what it waits for.
-    may_pass: bool,
-    waiting: Option<Pin<Box<dyn Future<Output = ()>>>>,
-}
-
-impl Metered {
-    fn new(body: Incoming, meter: Meter) -> Self {
-        Self {
-            body,
-            meter: Rc::new(meter),
-            may_pass: false,
-            waiting: None,
-        }
-    }
-}
-
-impl Body for Metered {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        if self.meter.bounds() && !self.may_pass {
-            let meter = Rc::clone(&self.meter);
-            let waiting = self.waiting.get_or_insert_with(|| {
-                Box::pin(async move {
-                    meter.allowance().await;
-                })
-            });
-            if waiting.as_mut().poll(context).is_pending() {
-                return Poll::Pending;
-            }
-            self.waiting = None;
-            self.may_pass = true;
-        }
-        let polled = Pin::new(&mut self.body).poll_frame(context);
-        if let Poll::Ready(Some(Ok(frame))) = &polled {
-            self.may_pass = false;
-            if let Some(data) = frame.data_ref() {
-                self.meter.passed(data.len());
-            }
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }
