@@ -17,7 +17,7 @@ import zipfile
 from pathlib import Path
 
 SHIM = "replicante/_bin/replicante-shim"
-SHIM_LIMIT_BYTES = 4 << 20
+SHIM_LIMIT_BYTES = 5 << 20
 REQUIRED = (
     "replicante/_core.abi3.so",
     "replicante/_core.pyi",

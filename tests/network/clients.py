@@ -115,7 +115,8 @@ def make(top: Path, authority: Path, programs: Path | None) -> None:
     shutil.copy(authority, top / "ca.pem")
     for name in LIBRARIES:
         for file in importlib.metadata.files(name) or ():
-            if ".." not in file.parts and "__pycache__" not in file.parts:
+            # What a record names need not be there: pip leaves its own compiled files out.
+            if ".." not in file.parts and file.suffix != ".pyc":
                 target = top / "lib" / file
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(str(file.locate()), target)

@@ -181,15 +181,6 @@ def test_clients_trust_it(net: Arena, world: World, client: str, host: str) -> N
     assert bool(world.heard("https", path="/v2/x")) == (host == "v4only.test")
 
 
-def test_a_server_that_the_machine_does_not_trust(net: Arena, world: World) -> None:
-    """Its certificate is not for the name: the client is told, and nothing is sent."""
-    policy = net.policy('network { allow connect "fromhosts.test" port 443 inspect tls }')
-    done = net.inside(f"{CURL} -w '%{{http_code}}' https://fromhosts.test/v1/x", policy=policy)
-    assert "502" in done.out
-    assert "no answer" in done.out
-    assert not world.heard("https")
-
-
 PROXY = "-x http://198.18.0.1:3128"
 
 

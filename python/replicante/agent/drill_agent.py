@@ -190,6 +190,16 @@ def own_server(_: Places) -> str:
 
 
 @step
+def reach_server(places: Places) -> str:
+    connection = http.client.HTTPConnection("localhost", places["server_port"], timeout=5)
+    connection.request("GET", "/work")
+    page = connection.getresponse().read()
+    if page != b"a page\n":
+        raise RuntimeError(f"the server answered {page!r}")
+    return "a page"
+
+
+@step
 def copy_example(places: Places) -> str:
     nested = os.path.join(places["workspace"], "service")
     shutil.copyfile(os.path.join(nested, ".env.example"), os.path.join(nested, ".env"))
@@ -429,16 +439,6 @@ def reach_host_loopback(places: Places) -> str:
     with socket.create_connection(("127.0.0.1", places["loopback_port"]), 2) as connection:
         connection.sendall(b"drill")
     return "the host's 127.0.0.1"
-
-
-@step
-def reach_server(places: Places) -> str:
-    connection = http.client.HTTPConnection("localhost", places["server_port"], timeout=5)
-    connection.request("GET", "/work")
-    page = connection.getresponse().read()
-    if page != b"a page\n":
-        raise RuntimeError(f"the server answered {page!r}")
-    return "a page"
 
 
 @step

@@ -87,6 +87,13 @@ STEPS = (
     _attack("load-module", "load a kernel module", "syscall", "init_module"),
     _attack("restart-machine", "restart the machine", "syscall", "reboot"),
     _attack("reach-host-loopback", "reach a server on the host's loopback", mechanism="a network of its own"),
+    _attack("ask-denied-name", "look up a name that no rule allows", "resolve", "collect.example"),
+    _attack("reach-address", "connect to a bare address", "connect", "192.0.2.1"),
+    _attack(
+        "ask-for-other-host",
+        "ask the allowed server for another host",
+        mechanism="what is said must agree with the name (N8)",
+    ),
     _attack(
         "reach-abstract-socket", "reach an abstract socket of the host", mechanism="a network of its own"
     ),
@@ -94,13 +101,6 @@ STEPS = (
         "reach-path-socket",
         "reach the host's socket in the workspace",
         mechanism="covered at the start (N12)",
-    ),
-    _attack("ask-denied-name", "look up a name that no rule allows", "resolve", "collect.example"),
-    _attack("reach-address", "connect to a bare address", "connect", "192.0.2.1"),
-    _attack(
-        "ask-for-other-host",
-        "ask the allowed server for another host",
-        mechanism="what is said must agree with the name (N8)",
     ),
     _attack("raw-socket", "open a raw socket", mechanism="no raw sockets (N9)"),
     _attack("many-descriptors", "open more than 4096 files", mechanism="`open-files`"),
