@@ -115,11 +115,13 @@ def make(top: Path, authority: Path, programs: Path | None) -> None:
     shutil.copy(authority, top / "ca.pem")
     for name in LIBRARIES:
         for file in importlib.metadata.files(name) or ():
-            # What a record names need not be there: pip leaves its own compiled files out.
-            if ".." not in file.parts and file.suffix != ".pyc":
-                target = top / "lib" / file
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(str(file.locate()), target)
+            # What a record names need not be there: pip's own names compiled files and their directories.
+            source = Path(str(file.locate()))
+            if ".." in file.parts or not source.is_file():
+                continue
+            target = top / "lib" / file
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
     for name, text in {"requests": REQUESTS, "httpx": HTTPX, "urllib": URLLIB}.items():
         (top / f"with_{name}.py").write_text(text)
     (top / "fetch.mjs").write_text(SCRIPT)
