@@ -7,7 +7,6 @@
 
 mod amounts;
 mod authority;
-mod authority_of_run;
 mod broker;
 mod clock;
 pub mod description;

@@ -308,34 +308,25 @@ impl Engine {
             || allows(of_address, &|rule| rule.kind == Some(HostKind::Net))
     }
 
-    /// Entries that match a request to connect.
-    pub(super) fn connect_entries(&self, request: &Request<'_>) -> Vec<u32> {
+    /// Entries that match a request to connect, by what it asks for or by an address that is decided with it.
+    pub(super) fn entries_on_the_way(&self, request: &Request<'_>) -> Vec<u32> {
+        let Ok(asked) = Host::parse(request.resource) else {
+            return Vec::new();
+        };
         let http = Http {
             method: request.method,
             path: url_path(request.path),
         };
-        match Host::parse(request.resource) {
-            Ok(host) => self.fitting(Target::Asked(&host), request, &http),
-            Err(_) => Vec::new(),
-        }
-    }
-
-    /// Entries that match a request to connect, by what it asks for or by an address that is decided with it.
-    pub(super) fn entries_on_the_way(&self, request: &Request<'_>) -> Vec<u32> {
-        let asked = match Host::parse(request.resource) {
-            Ok(Host::Address(address)) => embedded(address).map(IpAddr::V4),
-            _ => None,
+        let inside = match asked {
+            Host::Address(address) => embedded(address).map(IpAddr::V4),
+            Host::Name(_) => None,
         };
         let resolved = request.resolves.into_iter().flatten();
         let met = resolved
             .filter_map(|text| parse_address(text))
             .flat_map(views)
-            .chain(asked);
-        let http = Http {
-            method: request.method,
-            path: url_path(request.path),
-        };
-        let mut entries = self.connect_entries(request);
+            .chain(inside);
+        let mut entries = self.fitting(Target::Asked(&asked), request, &http);
         entries.extend(
             met.flat_map(|address| self.fitting(Target::Met(&Host::Address(address)), request, &http)),
         );

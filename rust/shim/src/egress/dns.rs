@@ -7,18 +7,16 @@ use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use replicante_core::host::Host;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
-use tokio::sync::Semaphore;
+use tokio::net::{TcpStream, UdpSocket};
 
 /// Seconds that a client may keep an answer.
 const TTL: u32 = 60;
 /// The largest datagram that is sent (DNS flag day 2020).
 const MOST_DATAGRAM: u16 = 1232;
 /// Queries by TCP that are served at once, and how long one may take.
-const MOST_STREAMS: usize = 64;
+pub(super) const MOST_STREAMS: usize = 64;
 const STREAM_TIME: Duration = Duration::from_secs(10);
 /// Characters of a name that can't be one, in an event.
 const MOST_SHOWN: usize = 300;
@@ -37,25 +35,9 @@ pub async fn serve_udp(gate: Rc<Gate>, socket: UdpSocket) {
     }
 }
 
-/// Answers queries by TCP for ever (RFC 7766).
-pub async fn serve_tcp(gate: Rc<Gate>, listener: TcpListener) {
-    let places = Arc::new(Semaphore::new(MOST_STREAMS));
-    loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-            return;
-        };
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let gate = Rc::clone(&gate);
-                tokio::task::spawn_local(async move {
-                    let _place = place;
-                    // A client that is too slow or sends no query is let go.
-                    let _ = tokio::time::timeout(STREAM_TIME, converse(&gate, stream)).await;
-                });
-            }
-            Err(_) => tokio::task::yield_now().await,
-        }
-    }
+/// Answers the queries of one stream (RFC 7766). A client that is too slow or sends no query is let go.
+pub(super) async fn serve_stream(gate: Rc<Gate>, stream: TcpStream) {
+    let _ = tokio::time::timeout(STREAM_TIME, converse(&gate, stream)).await;
 }
 
 async fn converse(gate: &Gate, mut stream: TcpStream) -> std::io::Result<()> {

@@ -10,6 +10,7 @@ use crate::record::{Denial, Process, Recorder, Verdict};
 use replicante_core::engine::{Charge, Reading};
 use replicante_core::policy::{Action, Protocol};
 use replicante_core::request::{Decision, Outcome, Request};
+use replicante_sandbox::net::Transport;
 use std::cell::RefCell;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -62,15 +63,6 @@ impl Refusal {
             verdict: Verdict::Denied,
         }
     }
-}
-
-/// How a packet that the kernel refused was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sent {
-    Tcp,
-    Udp,
-    /// Another protocol, by its number.
-    Other(u8),
 }
 
 /// What the tasks of one run share.
@@ -243,12 +235,12 @@ impl Gate {
     }
 
     /// Records what the kernel refused before it reached us.
-    pub fn refused_packet(&self, target: &Target, sent: Sent) {
+    pub fn refused_packet(&self, target: &Target, sent: Transport) {
         let host = target.host.to_string();
         let (protocol, operation, errno) = match sent {
-            Sent::Tcp => (Protocol::Tcp, "tcp".to_owned(), ECONNREFUSED),
-            Sent::Udp => (Protocol::Udp, "udp".to_owned(), EPERM),
-            Sent::Other(number) => (Protocol::Udp, format!("protocol {number}"), EPERM),
+            Transport::Tcp => (Protocol::Tcp, "tcp".to_owned(), ECONNREFUSED),
+            Transport::Udp => (Protocol::Udp, "udp".to_owned(), EPERM),
+            Transport::Other(number) => (Protocol::Udp, format!("protocol {number}"), EPERM),
         };
         let decision = self.policy.engine().decide(&Request {
             port: Some(target.port),

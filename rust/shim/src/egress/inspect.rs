@@ -1,7 +1,7 @@
 //! TLS that is ended here: towards the agent with the run's own authority, towards the server with the machine's (N10).
 
+use super::certificates::Authority;
 use super::target::Target;
-use crate::authority_of_run::Authority;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use std::io;

@@ -1,8 +1,8 @@
 //! What the kernel refused by itself, told as it comes, and to the last packet when the agent has ended.
 
 use super::by_address;
-use super::gate::{Gate, Sent};
-use replicante_sandbox::net::{self, Transport};
+use super::gate::Gate;
+use replicante_sandbox::net;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -91,12 +91,7 @@ impl Log {
         for packet in &refused {
             let port = packet.port.unwrap_or(0);
             let target = by_address(gate, packet.destination, port).unwrap_or_else(|(target, _)| target);
-            let sent = match packet.protocol {
-                Transport::Tcp => Sent::Tcp,
-                Transport::Udp => Sent::Udp,
-                Transport::Other(number) => Sent::Other(number),
-            };
-            gate.refused_packet(&target, sent);
+            gate.refused_packet(&target, packet.protocol);
         }
         Ok(!refused.is_empty())
     }

@@ -5,6 +5,7 @@
 //! first bytes must agree with the name. What the kernel refused by itself is told by its log.
 
 mod budget;
+mod certificates;
 mod connection;
 pub mod dns;
 mod gate;
@@ -99,28 +100,26 @@ async fn run(server: Server) -> Result<(), String> {
     let places = Arc::new(Semaphore::new(most_connections()));
     let udp = UdpSocket::from_std(std::net::UdpSocket::from(dns_udp)).map_err(failed)?;
     spawn_local(dns::serve_udp(Rc::clone(&gate), udp));
-    spawn_local(dns::serve_tcp(
-        Rc::clone(&gate),
+    let dns_places = Arc::new(Semaphore::new(dns::MOST_STREAMS));
+    let of_gate = Rc::clone(&gate);
+    spawn_local(take(
+        dns_places,
         listener(dns_tcp).map_err(failed)?,
+        move |stream| dns::serve_stream(Rc::clone(&of_gate), stream),
     ));
-    for transparent in [tcp4, tcp6] {
-        let listener = listener(transparent).map_err(failed)?;
-        spawn_local(take(Rc::clone(&way), Arc::clone(&places), listener, meant));
+    for fd in [tcp4, tcp6] {
+        let way = Rc::clone(&way);
+        let serve = move |client| transparent(Rc::clone(&way), client);
+        spawn_local(take(Arc::clone(&places), listener(fd).map_err(failed)?, serve));
     }
-    spawn_local(proxy::take(
-        Rc::clone(&way),
-        Arc::clone(&places),
-        listener(proxy).map_err(failed)?,
-    ));
+    let of_proxy = Rc::clone(&way);
+    let serve = move |client| proxy::serve(Rc::clone(&of_proxy), client);
+    spawn_local(take(Arc::clone(&places), listener(proxy).map_err(failed)?, serve));
     for (port, four, six) in local {
         for fd in [four, six] {
-            let listener = listener(fd).map_err(failed)?;
-            spawn_local(take(
-                Rc::clone(&way),
-                Arc::clone(&places),
-                listener,
-                move |_, _| Ok(Target::localhost(port)),
-            ));
+            let way = Rc::clone(&way);
+            let serve = move |client| connection::serve(Rc::clone(&way), client, Target::localhost(port));
+            spawn_local(take(Arc::clone(&places), listener(fd).map_err(failed)?, serve));
         }
     }
     let log = Log::new(log).map_err(failed)?;
@@ -157,30 +156,34 @@ fn listener(fd: OwnedFd) -> std::io::Result<TcpListener> {
     TcpListener::from_std(std::net::TcpListener::from(fd))
 }
 
-/// Takes connections for ever; `target` says what each is for.
-async fn take(
-    way: Rc<Way>,
-    places: Arc<Semaphore>,
-    listener: TcpListener,
-    target: impl Fn(&Gate, &TcpStream) -> Result<Target, (Target, Refusal)>,
-) {
+/// Takes connections for ever, as many at once as there are places, and has each served.
+async fn take<S>(places: Arc<Semaphore>, listener: TcpListener, serve: S)
+where
+    S: AsyncFn(TcpStream) + Clone + 'static,
+{
     while let Ok(place) = Arc::clone(&places).acquire_owned().await {
         match listener.accept().await {
-            Ok((client, _)) => match target(&way.gate, &client) {
-                Ok(target) => {
-                    let way = Rc::clone(&way);
-                    spawn_local(async move {
-                        connection::serve(way, client, target).await;
-                        drop(place);
-                    });
-                }
-                Err((target, refusal)) => {
-                    way.gate.refused(&target, &refusal);
-                    relay::reset(&client);
-                }
-            },
+            Ok((client, _)) => {
+                let serve = serve.clone();
+                spawn_local(async move {
+                    // Made where it is awaited: a future that is moved in lies in the task twice.
+                    serve(client).await;
+                    drop(place);
+                });
+            }
             // No descriptor is left: connections end, and then there are some.
             Err(_) => tokio::time::sleep(PAUSE).await,
+        }
+    }
+}
+
+/// Serves a connection that the ruleset handed over.
+async fn transparent(way: Rc<Way>, client: TcpStream) {
+    match meant(&way.gate, &client) {
+        Ok(target) => connection::serve(way, client, target).await,
+        Err((target, refusal)) => {
+            way.gate.refused(&target, &refusal);
+            relay::reset(&client);
         }
     }
 }

@@ -3,18 +3,14 @@
 //! `CONNECT` leads to where a connection to that very name and port would; a whole address is a request to its host.
 
 use super::connection::{self, Way};
-use super::gate::Refusal;
 use super::requests::{self, Aim, Scheme};
 use super::target::Target;
 use super::{PAUSE, relay};
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::task::spawn_local;
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// How long the head of the first request may take.
@@ -22,22 +18,6 @@ const HEAD_TIME: Duration = Duration::from_secs(10);
 /// Most bytes and header lines of that head.
 const MOST_BYTES: usize = 16 * 1024;
 const MOST_HEADERS: usize = 64;
-
-/// Takes connections for ever.
-pub async fn take(way: Rc<Way>, places: Arc<Semaphore>, listener: TcpListener) {
-    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
-        match listener.accept().await {
-            Ok((client, _)) => {
-                let way = Rc::clone(&way);
-                spawn_local(async move {
-                    serve(way, client).await;
-                    drop(place);
-                });
-            }
-            Err(_) => tokio::time::sleep(PAUSE).await,
-        }
-    }
-}
 
 /// What a client asks the proxy for.
 enum Asked {
@@ -47,7 +27,8 @@ enum Asked {
     Requests,
 }
 
-async fn serve(way: Rc<Way>, mut client: TcpStream) {
+/// Serves one client.
+pub async fn serve(way: Rc<Way>, mut client: TcpStream) {
     // Who is silent, too slow or gone gets nothing.
     let Ok(Ok(asked)) = timeout(HEAD_TIME, asked(&client)).await else {
         return relay::reset(&client);
@@ -70,13 +51,8 @@ async fn serve(way: Rc<Way>, mut client: TcpStream) {
             }
         }
         None => {
-            let refusal = Refusal::undecidable("no request that a proxy can read");
-            answer(
-                &client,
-                "400 Bad Request",
-                &format!("replicante: {}\n", refusal.why),
-            )
-            .await;
+            let text = "replicante: no request that a proxy can read\n";
+            answer(&client, "400 Bad Request", text).await;
         }
     }
 }

@@ -204,8 +204,7 @@ impl Carrier {
         *sent.method_mut() = parts.method;
         *sent.uri_mut() = in_origin_form(&parts.uri)?;
         *sent.headers_mut() = end_to_end(parts.headers, upgraded.is_some());
-        let host = sent.headers().get(header::HOST).is_none();
-        if host {
+        if !sent.headers().contains_key(header::HOST) {
             let authority = HeaderValue::from_str(&target.to_string());
             sent.headers_mut().insert(
                 header::HOST,
@@ -232,8 +231,7 @@ impl Carrier {
             self.keep(target, sender);
             return Err(refusal.into());
         }
-        let answered = sender.send_request(sent.map(|()| body)).await;
-        let mut response = answered?;
+        let mut response = sender.send_request(sent.map(|()| body)).await?;
         self.keep(target, sender);
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         match upgraded {
